@@ -1,0 +1,12 @@
+# The pool object's native half. What its Core holds: layout.hpp.
+
+from ringpool._core.layout cimport Core
+
+
+cdef class Engine:
+    cdef Core* core
+    cdef object future_type
+    cdef object initializer
+    cdef readonly set _threads
+    cdef readonly str _thread_name_prefix
+    cdef object __weakref__

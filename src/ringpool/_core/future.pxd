@@ -1,0 +1,129 @@
+# The job record, which is the Future: one object, one allocation.
+#
+# `state` holds a phase and flags:
+#
+#     PENDING --start--> RUNNING --settle--> FINISHED
+#        |  \--settle (set_result by hand)-----^
+#        +--cancel--> CANCELLED --notify--> CANCELLED_AND_NOTIFIED
+#        +--cancel, of a job in a queue-----^
+#
+# LOCKED is a lock bit: its holder alone may change the word, `outcome`, `call`
+# and the extension's pointer.  It is held for a few instructions, in which no
+# Python code runs, nothing is allocated by Python and nothing is dropped, so
+# others wait for it by yielding.  Whoever settles without finding WATCHED set
+# has nobody to tell: that is the path of a plain job, one CAS to start, one to
+# lock, one store to publish.
+#
+# Ordering.  The store that publishes FINISHED pairs with the acquire load of
+# whoever reads the outcome.
+
+from cpython.object cimport PyObject
+from libc.stdint cimport uint32_t
+
+from ringpool._core.layout cimport Extension, Unrun, Word, relax
+from ringpool._core.python cimport Py_DECREF, Py_XDECREF, PyMem_Free, hand_over, is_collectable, track
+
+cdef enum:
+    PENDING = 0
+    RUNNING = 1
+    CANCELLED = 2
+    CANCELLED_AND_NOTIFIED = 3
+    FINISHED = 4
+    PHASE = 7               # mask
+
+    FAILED = 8              # the outcome is an exception
+    WATCHED = 16            # the extension may hold sleepers, callbacks or a condition
+    INFLATED = 32           # `_condition` is out: the phase changes under it
+    OWNED = 64              # a job of an engine, which starts and settles it
+    LOCKED = 128
+
+    INLINE = 3              # arguments kept in the record itself
+
+
+cdef class FutureBase:
+    cdef Word[uint32_t] state
+    cdef uint32_t nargs             # positional and keyword arguments together
+    # fn, then the arguments; with more than INLINE of them call[1] points to an
+    # array of its own.  The slot in front of the arguments is always writable,
+    # as PY_VECTORCALL_ARGUMENTS_OFFSET asks.
+    cdef PyObject* call[INLINE + 1]
+    cdef PyObject* kwnames          # tuple, or NULL
+    cdef PyObject* context          # to run in; NULL: the worker's own, empty one
+    cdef PyObject* outcome          # result or exception, once FINISHED
+    cdef Extension* extension
+    cdef Unrun* unrun               # of the engine that has it queued; valid while PENDING
+    cdef dict __dict__
+    cdef object __weakref__
+
+
+cdef inline uint32_t future_lock(FutureBase self) noexcept:
+    # The word without LOCKED; give it, or what shall follow it, to future_unlock.
+    cdef uint32_t state = self.state.load()
+    while True:
+        if state & LOCKED:
+            relax()
+            state = self.state.load()
+        elif self.state.cas(state, state | LOCKED):
+            return state
+
+
+cdef inline void future_unlock(FutureBase self, uint32_t state) noexcept:
+    self.state.store(state)
+
+
+cdef inline bint future_start(FutureBase self) noexcept:
+    # PENDING -> RUNNING, for the one who will run it; False: already resolved.
+    cdef uint32_t state = OWNED | PENDING
+    if self.state.cas(state, OWNED | RUNNING):
+        return True
+    state = future_lock(self)
+    if state & PHASE != PENDING:
+        future_unlock(self, state)
+        return False
+    future_unlock(self, state | RUNNING)
+    return True
+
+
+cdef inline bint future_settle_quietly(FutureBase self, PyObject* outcome, uint32_t failed) noexcept:
+    # RUNNING -> FINISHED when nobody watches; takes over the reference to
+    # outcome.  False: nothing happened, somebody is to be told or was faster.
+    cdef uint32_t state = OWNED | RUNNING
+    if not self.state.cas(state, OWNED | RUNNING | LOCKED):
+        return False
+    self.outcome = outcome
+    if is_collectable(outcome):
+        track(<PyObject*>self)
+    hand_over(outcome)
+    self.state.release(OWNED | FINISHED | failed)
+    return True
+
+
+cdef inline PyObject** future_arguments(FutureBase self) noexcept:
+    return &self.call[1] if self.nargs <= INLINE else <PyObject**>self.call[1] + 1
+
+
+cdef inline void future_drop_call(FutureBase self) noexcept:
+    # Runs destructors, so: never under a lock, and only by whoever settled the
+    # future or holds its last reference.
+    cdef PyObject* fn = self.call[0]
+    cdef PyObject** arguments
+    cdef PyObject* context = self.context
+    cdef uint32_t i
+    if fn == NULL:
+        return
+    self.call[0] = NULL
+    self.context = NULL
+    if self.nargs:
+        arguments = future_arguments(self)
+        for i in range(self.nargs):
+            Py_DECREF(arguments[i])
+        if self.nargs > INLINE:
+            PyMem_Free(arguments - 1)
+        self.nargs = 0
+        Py_XDECREF(self.kwnames)
+    Py_DECREF(fn)
+    Py_XDECREF(context)
+
+
+cdef bint future_settle(FutureBase self, uint32_t allowed, uint32_t phase, PyObject* outcome) except -1
+cdef void future_settle_loudly(FutureBase self, PyObject* outcome, uint32_t failed) noexcept

@@ -1,0 +1,456 @@
+"""The job record, which is the Future. Its states and their order: future.pxd."""
+
+import logging
+import threading
+from concurrent.futures import CancelledError, InvalidStateError
+
+from cpython.object cimport PyObject, PyTypeObject, inquiry, traverseproc, visitproc
+from libc.stdint cimport int64_t, uint32_t
+
+from ringpool._core.layout cimport Extension, Objects, Waiter, object_put
+from ringpool._core.parking cimport (
+    deadline_of,
+    gate_enter,
+    gate_leave,
+    gate_wake_all,
+    sleep_until_woken,
+)
+from ringpool._core.python cimport Py_DECREF, Py_INCREF, PyTuple_GET_SIZE, Py_XDECREF, hand_over, track
+
+logger = logging.getLogger("concurrent.futures")     # where users of the standard library look
+
+cdef tuple NAMES = ("PENDING", "RUNNING", "CANCELLED", "CANCELLED_AND_NOTIFIED", "FINISHED")
+cdef run_here = None
+
+
+def set_run_here(function):
+    """Engine's answer to a worker that waits for a job of its own pool."""
+    global run_here
+    run_here = function
+
+
+cdef class FutureBase:
+    """The native half of :class:`ringpool.Future`; not to be used on its own."""
+
+    def __dealloc__(self):
+        future_drop_call(self)
+        Py_XDECREF(self.outcome)
+        if self.extension != NULL:
+            _drop_callbacks(self)
+            Py_XDECREF(self.extension.condition)
+            Py_XDECREF(self.extension.waiters)
+            del self.extension
+
+    def __setattr__(self, name, value):
+        track(<PyObject*>self)      # a plain job's record is not, until it can be part of a cycle
+        object.__setattr__(self, name, value)
+
+    def __repr__(self):
+        cdef uint32_t state = self.state.acquire()
+        head = f"<{type(self).__name__} at {<size_t><PyObject*>self:#x} state={NAMES[state & PHASE].lower()}"
+        if state & PHASE != FINISHED:
+            return head + ">"
+        verb = "raised" if state & FAILED else "returned"
+        return f"{head} {verb} {type(<object>self.outcome).__name__}>"
+
+    # ---- reading -----------------------------------------------------------
+
+    def done(self):
+        return self.state.acquire() & PHASE >= CANCELLED
+
+    def running(self):
+        return self.state.acquire() & PHASE == RUNNING
+
+    def cancelled(self):
+        return self.state.acquire() & PHASE in (CANCELLED, CANCELLED_AND_NOTIFIED)
+
+    def result(self, timeout=None):
+        cdef uint32_t state = self.state.acquire()
+        if state & PHASE != FINISHED or state & INFLATED:
+            state = _wait_until_done(self, timeout)
+        if state & FAILED:
+            raise <object>self.outcome
+        return <object>self.outcome
+
+    def exception(self, timeout=None):
+        cdef uint32_t state = self.state.acquire()
+        if state & PHASE != FINISHED or state & INFLATED:
+            state = _wait_until_done(self, timeout)
+        return <object>self.outcome if state & FAILED else None
+
+    # ---- settling ------------------------------------------------------------
+
+    def cancel(self):
+        cdef uint32_t state = self.state.acquire()
+        cdef uint32_t phase = CANCELLED_AND_NOTIFIED if state & OWNED else CANCELLED
+        if future_settle(self, 1 << PENDING, phase, NULL):
+            return True
+        return self.cancelled()
+
+    def set_result(self, result):
+        Py_INCREF(<PyObject*>result)
+        if not future_settle(self, 1 << PENDING | 1 << RUNNING, FINISHED, <PyObject*>result):
+            Py_DECREF(<PyObject*>result)
+            raise InvalidStateError(f"{self._state}: {self!r}")
+
+    def set_exception(self, exception):
+        if exception is not None and not isinstance(exception, BaseException):
+            raise TypeError(f"exception must be an instance of an exception class or None, got {exception!r}")
+        Py_INCREF(<PyObject*>exception)
+        cdef uint32_t failed = FAILED if exception is not None else 0
+        if not future_settle(self, 1 << PENDING | 1 << RUNNING, FINISHED | failed, <PyObject*>exception):
+            Py_DECREF(<PyObject*>exception)
+            raise InvalidStateError(f"{self._state}: {self!r}")
+
+    def set_running_or_notify_cancel(self):
+        cdef uint32_t state = future_lock(self)
+        if state & PHASE == PENDING:
+            future_unlock(self, state | RUNNING)
+            return True
+        future_unlock(self, state)
+        if state & PHASE == CANCELLED and future_settle(self, 1 << CANCELLED, CANCELLED_AND_NOTIFIED, NULL):
+            return False
+        if state & OWNED and state & PHASE == CANCELLED_AND_NOTIFIED:
+            return False
+        logger.critical("Future %s in unexpected state: %s", id(self), self._state)
+        raise RuntimeError("Future in unexpected state")
+
+    def add_done_callback(self, fn):
+        # The extension is made first: no allocation under the lock.
+        cdef Extension* extension = _extension(self)
+        cdef bint kept
+        cdef uint32_t state = future_lock(self)
+        if state & PHASE < CANCELLED:
+            kept = object_put(&extension.callbacks, <PyObject*>fn)
+            if kept:
+                Py_INCREF(<PyObject*>fn)
+            future_unlock(self, state | WATCHED)
+            if not kept:
+                raise MemoryError
+            return
+        future_unlock(self, state)
+        try:
+            fn(self)
+        except Exception:
+            logger.exception("exception calling callback for %r", self)
+
+    # ---- names that the standard library and others read -----------------------
+
+    @property
+    def _state(self):
+        return NAMES[self.state.acquire() & PHASE]
+
+    @_state.setter
+    def _state(self, name):
+        cdef uint32_t phase = NAMES.index(name)
+        cdef uint32_t state = future_lock(self)
+        if phase == FINISHED and self.outcome == NULL:
+            Py_INCREF(<PyObject*>None)
+            self.outcome = <PyObject*>None
+        future_unlock(self, (state & ~PHASE) | phase)
+        if self.extension != NULL:
+            gate_wake_all(&self.extension.gate)
+
+    @property
+    def _result(self):
+        cdef uint32_t state = self.state.acquire()
+        return <object>self.outcome if self.outcome != NULL and not state & FAILED else None
+
+    @_result.setter
+    def _result(self, value):
+        if value is not None or not self.state.acquire() & FAILED:
+            _overwrite(self, value, 0)
+
+    @property
+    def _exception(self):
+        cdef uint32_t state = self.state.acquire()
+        return <object>self.outcome if self.outcome != NULL and state & FAILED else None
+
+    @_exception.setter
+    def _exception(self, value):
+        if value is not None:
+            _overwrite(self, value, FAILED)
+        elif self.state.acquire() & FAILED:
+            _overwrite(self, None, 0)
+
+    @property
+    def _condition(self):
+        _inflate(self)
+        return <object>self.extension.condition
+
+    @property
+    def _waiters(self):
+        _inflate(self)
+        return <object>self.extension.waiters
+
+    @property
+    def _done_callbacks(self):
+        cdef Extension* extension = _extension(self)
+        cdef Objects callbacks
+        cdef size_t i
+        cdef uint32_t state = future_lock(self)
+        callbacks = extension.callbacks
+        for i in range(callbacks.size()):
+            Py_INCREF(callbacks[i])
+        future_unlock(self, state)
+        copy = [<object>callbacks[i] for i in range(callbacks.size())]
+        for i in range(callbacks.size()):
+            Py_DECREF(callbacks[i])
+        return copy
+
+    def _call(self):
+        """(fn, args, kwargs) of a job that was withdrawn, for whoever took it."""
+        cdef PyObject** arguments = future_arguments(self)
+        cdef uint32_t i, named = PyTuple_GET_SIZE(self.kwnames) if self.kwnames != NULL else 0
+        values = [<object>arguments[i] for i in range(self.nargs)]
+        names = <object>self.kwnames if named else ()
+        positional = self.nargs - named
+        return <object>self.call[0], tuple(values[:positional]), dict(zip(names, values[positional:]))
+
+    def _get_snapshot(self):
+        cdef uint32_t state = self.state.acquire()
+        if state & PHASE == FINISHED:
+            return True, False, self._result, self._exception
+        return self.cancelled(), self.cancelled(), None, None
+
+
+# ---- settling --------------------------------------------------------------------
+
+cdef bint future_settle(FutureBase self, uint32_t allowed, uint32_t phase, PyObject* outcome) except -1:
+    # From one of the phases in the set `allowed` to `phase` (with FAILED), and
+    # tells everybody.  Takes over the reference to outcome when it returns True.
+    cdef uint32_t state
+    condition = None
+    while True:
+        state = future_lock(self)
+        if not allowed >> (state & PHASE) & 1:
+            future_unlock(self, state)
+            if condition is not None:
+                condition.release()
+            return False
+        if not state & INFLATED or condition is not None:
+            break
+        # The standard library's wait() looks at the phase and enlists itself
+        # under the condition: the phase must not change in between.
+        future_unlock(self, state)
+        condition = self._condition
+        condition.acquire()
+    self.outcome = outcome
+    if self.unrun != NULL and state & PHASE == PENDING:
+        if phase & PHASE != FINISHED:
+            self.unrun.cancelled.add(1)
+        elif phase & FAILED:
+            self.unrun.failed.add(1)
+        else:
+            self.unrun.succeeded.add(1)
+        self.unrun.tombstones.add(1)
+    if outcome != NULL:
+        track(<PyObject*>self)
+        hand_over(outcome)
+    future_unlock(self, (state & ~PHASE) | phase)
+
+    if condition is not None:
+        _tell_waiters(self, phase)
+        condition.notify_all()
+        condition.release()
+    if state & WATCHED:
+        gate_wake_all(&self.extension.gate)
+        if state & PHASE < CANCELLED:
+            _run_callbacks(self)
+    if state & PHASE == PENDING:
+        future_drop_call(self)
+    return True
+
+
+cdef void future_settle_loudly(FutureBase self, PyObject* outcome, uint32_t failed) noexcept:
+    # RUNNING -> FINISHED by a worker, which nothing may end: what goes wrong in
+    # here is logged.  Takes over the reference to outcome in any case.
+    try:
+        if future_settle(self, 1 << RUNNING, FINISHED | failed, outcome):
+            return
+    except BaseException:
+        logger.exception("exception while settling %r", self)
+        return
+    # Somebody settled it by hand while it ran; the first one counts.
+    Py_DECREF(outcome)
+
+
+cdef _tell_waiters(FutureBase self, uint32_t phase):
+    if phase & PHASE == CANCELLED:
+        return                      # the standard library tells them on the second step
+    for waiter in list(<object>self.extension.waiters):
+        if phase & PHASE == CANCELLED_AND_NOTIFIED:
+            waiter.add_cancelled(self)
+        elif phase & FAILED:
+            waiter.add_exception(self)
+        else:
+            waiter.add_result(self)
+
+
+cdef _run_callbacks(FutureBase self):
+    cdef Objects callbacks
+    cdef size_t i
+    _take_callbacks(self, callbacks)
+    for i in range(callbacks.size()):
+        try:
+            (<object>callbacks[i])(self)
+        except BaseException:
+            logger.exception("exception calling callback for %r", self)
+        Py_DECREF(callbacks[i])
+
+
+cdef void _take_callbacks(FutureBase self, Objects& callbacks) noexcept:
+    cdef uint32_t state = future_lock(self)
+    callbacks.swap(self.extension.callbacks)
+    future_unlock(self, state)
+
+
+cdef void _drop_callbacks(FutureBase self) noexcept:
+    cdef Objects callbacks
+    cdef size_t i
+    _take_callbacks(self, callbacks)
+    for i in range(callbacks.size()):
+        Py_DECREF(callbacks[i])
+
+
+cdef _overwrite(FutureBase self, value, uint32_t failed):
+    cdef uint32_t state
+    cdef PyObject* old
+    Py_INCREF(<PyObject*>value)
+    track(<PyObject*>self)
+    state = future_lock(self)
+    old = self.outcome
+    self.outcome = <PyObject*>value
+    future_unlock(self, (state & ~FAILED) | failed)
+    Py_XDECREF(old)
+
+
+# ---- waiting -----------------------------------------------------------------------
+
+cdef uint32_t _wait_until_done(FutureBase self, timeout) except? 0:
+    # The state, FINISHED; raises CancelledError and TimeoutError.
+    cdef Waiter waiter
+    cdef int64_t deadline = deadline_of(timeout)
+    cdef Extension* extension
+    cdef uint32_t state = self.state.acquire()
+    cdef int woken = 1
+    if state & PHASE == PENDING and state & OWNED and run_here is not None:
+        run_here(self)
+    if state & PHASE < CANCELLED:
+        extension = _extension(self)
+        state = future_lock(self)
+        future_unlock(self, state | WATCHED)
+        while self.state.load() & PHASE < CANCELLED and woken:
+            gate_enter(&extension.gate, &waiter)
+            # Enlisted, look again: pairs with settle's store and its look at the gate.
+            if self.state.load() & PHASE >= CANCELLED:
+                gate_leave(&extension.gate, &waiter)
+                break
+            try:
+                woken = sleep_until_woken(&waiter, deadline)
+            except BaseException:
+                gate_leave(&extension.gate, &waiter)
+                raise
+            if not woken:
+                gate_leave(&extension.gate, &waiter)
+    if self.state.acquire() & INFLATED:
+        with self._condition:       # whoever sets the phase by hand does it under the condition
+            pass
+    state = self.state.acquire()
+    if state & PHASE == FINISHED:
+        return state
+    if state & PHASE < CANCELLED:
+        raise TimeoutError
+    raise CancelledError
+
+
+cdef Extension* _extension(FutureBase self) except NULL:
+    cdef Extension* fresh
+    cdef uint32_t state
+    if self.extension == NULL:
+        fresh = new Extension()
+        track(<PyObject*>self)
+        state = future_lock(self)
+        if self.extension == NULL:
+            self.extension = fresh
+            fresh = NULL
+        future_unlock(self, state)
+        del fresh
+    return self.extension
+
+
+cdef int _inflate(FutureBase self) except -1:
+    cdef Extension* extension
+    cdef uint32_t state
+    if self.state.acquire() & INFLATED:
+        return 0
+    extension = _extension(self)
+    condition = threading.Condition()
+    waiters = []
+    state = future_lock(self)
+    if not state & INFLATED:
+        extension.condition = <PyObject*>condition
+        extension.waiters = <PyObject*>waiters
+        Py_INCREF(extension.condition)
+        Py_INCREF(extension.waiters)
+    future_unlock(self, state | INFLATED | WATCHED)
+    return 0
+
+
+# ---- the collector -------------------------------------------------------------------
+#
+# Cython traverses `object` attributes only.  A pending job is held by the ring,
+# not by the record's fields; what the record itself holds is visited here.  No
+# reference count may be touched in a traverse.
+
+cdef traverseproc inherited_traverse
+ctypedef int (*clearproc)(PyObject*) noexcept
+cdef clearproc inherited_clear
+
+
+cdef int _traverse(FutureBase self, visitproc visit, void* arg) noexcept:
+    cdef PyObject** arguments
+    cdef uint32_t i
+    cdef size_t k
+    cdef int stop = inherited_traverse(<PyObject*>self, visit, arg)
+    if not stop:
+        stop = _visit(self.call[0], visit, arg) or _visit(self.context, visit, arg) or _visit(self.outcome, visit, arg)
+    if not stop and self.call[0] != NULL:
+        arguments = future_arguments(self)
+        for i in range(self.nargs):
+            stop = stop or _visit(arguments[i], visit, arg)
+    if not stop and self.extension != NULL:
+        stop = _visit(self.extension.condition, visit, arg) or _visit(self.extension.waiters, visit, arg)
+        for k in range(self.extension.callbacks.size()):
+            stop = stop or _visit(self.extension.callbacks[k], visit, arg)
+    return stop
+
+
+cdef inline int _visit(PyObject* o, visitproc visit, void* arg) noexcept:
+    return visit(o, arg) if o != NULL else 0
+
+
+cdef int _clear(FutureBase self) noexcept:
+    # Leaves a future that still answers: what it held reads as None.  A
+    # condition and a list of waiters break their own cycles.
+    cdef PyObject* outcome = self.outcome
+    inherited_clear(<PyObject*>self)
+    if outcome != NULL:
+        Py_INCREF(<PyObject*>None)
+        self.outcome = <PyObject*>None
+        Py_DECREF(outcome)
+    if self.extension != NULL:
+        _drop_callbacks(self)
+    future_drop_call(self)
+    return 0
+
+
+cdef void _see_everything(PyTypeObject* type) noexcept:
+    global inherited_traverse, inherited_clear
+    inherited_traverse = type.tp_traverse
+    inherited_clear = <clearproc><void*>type.tp_clear
+    type.tp_traverse = <traverseproc><void*>_traverse
+    type.tp_clear = <inquiry><void*>_clear
+
+
+_see_everything(<PyTypeObject*>FutureBase)

@@ -1,0 +1,296 @@
+// What Cython cannot say: words that are atomic only where threads really run
+// at once, cache-line layout, and a sleeping place.  No algorithm, no Python.h.
+//
+// RINGPOOL_SHARED is 1 where several threads may be inside the core at the same
+// time (free-threaded builds, the stress module) and 0 where the GIL already
+// orders them; then a Word is a plain variable and a Mutex is nothing.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <cstdlib>
+#include <deque>
+#include <mutex>
+#include <new>
+#include <thread>
+#include <vector>
+#if defined(__linux__) || defined(__APPLE__)
+#include <pthread.h>
+#endif
+
+#ifndef RINGPOOL_SHARED
+#ifdef Py_GIL_DISABLED
+#define RINGPOOL_SHARED 1
+#else
+#define RINGPOOL_SHARED 0
+#endif
+#endif
+
+namespace ringpool {
+
+// Two 64-byte lines: x86 prefetches pairs, Apple's lines are this long.
+constexpr std::size_t LINE = 128;
+
+// One shared variable.  `load`, `store` and the read-modify-writes are
+// sequentially consistent; the weaker ones carry their order in their name.
+#if RINGPOOL_SHARED
+template <class T> class Word {
+    std::atomic<T> value{};
+public:
+    T relaxed() const noexcept { return value.load(std::memory_order_relaxed); }
+    T acquire() const noexcept { return value.load(std::memory_order_acquire); }
+    T load() const noexcept { return value.load(); }
+    void set(T x) noexcept { value.store(x, std::memory_order_relaxed); }
+    void release(T x) noexcept { value.store(x, std::memory_order_release); }
+    void store(T x) noexcept { value.store(x); }
+    T exchange(T x) noexcept { return value.exchange(x); }
+    T add(T x) noexcept { return value.fetch_add(x); }
+    T sub(T x) noexcept { return value.fetch_sub(x); }
+    T set_bits(T x) noexcept { return value.fetch_or(x); }
+    bool cas(T &expected, T x) noexcept { return value.compare_exchange_strong(expected, x); }
+};
+using Mutex = std::mutex;
+inline void relax() noexcept { std::this_thread::yield(); }
+#else
+template <class T> class Word {
+    T value{};
+public:
+    T relaxed() const noexcept { return value; }
+    T acquire() const noexcept { return value; }
+    T load() const noexcept { return value; }
+    void set(T x) noexcept { value = x; }
+    void release(T x) noexcept { value = x; }
+    void store(T x) noexcept { value = x; }
+    T exchange(T x) noexcept { T old = value; value = x; return old; }
+    T add(T x) noexcept { T old = value; value = old + x; return old; }
+    T sub(T x) noexcept { T old = value; value = old - x; return old; }
+    T set_bits(T x) noexcept { T old = value; value = old | x; return old; }
+    bool cas(T &expected, T x) noexcept {
+        if (value == expected) { value = x; return true; }
+        expected = value;
+        return false;
+    }
+};
+struct Mutex {
+    void lock() noexcept {}
+    void unlock() noexcept {}
+    bool try_lock() noexcept { return true; }
+};
+inline void relax() noexcept {}
+#endif
+
+// A counter that one thread moves and any thread reads: no locked instruction.
+class Tally {
+    Word<std::uint64_t> value;
+public:
+    void bump() noexcept { value.release(value.relaxed() + 1); }
+    std::uint64_t read() const noexcept { return value.acquire(); }
+};
+
+inline std::int64_t now_ns() noexcept {
+    return std::chrono::duration_cast<std::chrono::nanoseconds>(
+        std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+// Where one thread sleeps until another gives it the token.  A token given
+// before the sleep is kept, so giving and sleeping may race.  Real on every
+// build: its owner sleeps without the GIL.
+class Parker {
+    std::mutex mutex;
+    std::condition_variable wakened;
+    bool token = false;
+public:
+    void park() noexcept {
+        std::unique_lock<std::mutex> hold(mutex);
+        while (!token) wakened.wait(hold);
+        token = false;
+    }
+    // False: `deadline` (now_ns) passed first, and the token was not taken.
+    bool park_until(std::int64_t deadline) noexcept {
+        std::unique_lock<std::mutex> hold(mutex);
+        while (!token) {
+            std::int64_t left = deadline - now_ns();
+            if (left <= 0) return false;
+            wakened.wait_for(hold, std::chrono::nanoseconds(left));
+        }
+        token = false;
+        return true;
+    }
+    // Notifies under the mutex: the sleeper may destroy the Parker as soon as
+    // it has the token, which it cannot see before the mutex is released.
+    void unpark() noexcept {
+        std::lock_guard<std::mutex> hold(mutex);
+        token = true;
+        wakened.notify_one();
+    }
+};
+
+// ---- ring.pxd ------------------------------------------------------------
+
+constexpr std::uint64_t CLOSED_BIT = std::uint64_t(1) << 63;
+
+struct Slot {
+    Word<std::uint64_t> turn;       // whose turn the slot is: 2 * lap, or 2 * lap + 1 when full
+    void *item = nullptr;           // owned by the queue while the slot is full
+};
+
+struct Ring {
+    // producers
+    alignas(LINE) Word<std::uint64_t> tail;     // next position to put; bit 63: closed
+    Word<std::uint64_t> head_seen;              // a head some producer saw; never ahead of head
+    // consumers
+    alignas(LINE) Word<std::uint64_t> head;     // next position to take
+    // everybody reads, nobody writes
+    alignas(LINE) Slot *slots = nullptr;
+    std::uint64_t mask = 0;
+    unsigned shift = 0;                         // lap = position >> shift
+    std::uint64_t limit = 0;                    // jobs the ring takes
+    bool bounded = false;                       // false: what does not fit goes to the overflow
+    // overflow, in order behind the ring
+    alignas(LINE) Mutex lock;
+    Word<std::uint64_t> overflowing;            // jobs in it; moved under lock
+    std::deque<void *> overflow;
+};
+
+inline bool overflow_put(Ring *ring, void *item) noexcept {
+    try { ring->overflow.push_back(item); return true; }
+    catch (...) { return false; }
+}
+
+// Zeroed pages are a valid empty ring (turn 0 = free for lap 0), so a large
+// ring costs memory only where jobs have been.
+inline Slot *slots_alloc(std::size_t n) noexcept { return static_cast<Slot *>(std::calloc(n, sizeof(Slot))); }
+inline void slots_free(Slot *slots) noexcept { std::free(slots); }
+
+// ---- parking.pxd ---------------------------------------------------------
+
+constexpr std::int64_t FOREVER = -1;    // as a deadline: none
+constexpr std::int64_t NOW = 0;         // as a deadline: has passed, look once
+
+// A user's thread in a queue of sleepers; lives on that thread's stack.
+struct Waiter {
+    Parker parker;
+    Waiter *next = nullptr;
+    bool listed = false;            // under the gate's lock
+};
+
+// Threads that wait for one kind of event, first come first woken.
+struct Gate {
+    Mutex lock;
+    Waiter *first = nullptr, *last = nullptr;
+    Word<std::uint32_t> count;      // listed waiters; moved under lock, read without
+};
+
+struct alignas(LINE) Worker {
+    Parker parker;
+    Worker *next_idle = nullptr;    // under Idlers::lock
+    bool idle = false;              // on the idle list; under Idlers::lock
+    Word<std::uint32_t> phase;      // NEW, then RUNNING or ABANDONED, then GONE
+    unsigned long ident = 0;        // of its thread
+    // written by this worker only
+    alignas(LINE) Tally taken;      // jobs it took from the ring and has dealt with, tombstones too
+    Tally started, succeeded, failed;
+    Word<struct _object *> current; // the job it runs; its stack owns the reference
+};
+
+struct Idlers {
+    Mutex lock;
+    Worker *top = nullptr;          // last in, first woken: hot workers stay hot
+    Word<std::uint32_t> count;      // listed workers; moved under lock, read without
+    alignas(LINE) Word<std::uint32_t> searching;    // workers awake without a job
+};
+
+// ---- future.pxd ----------------------------------------------------------
+
+using Objects = std::vector<struct _object *>;
+
+// What few futures need, made when one does.
+struct Extension {
+    Gate gate;                                  // threads in result() and exception()
+    Objects callbacks;                          // owned; grows under the future's lock bit until it is done
+    struct _object *condition = nullptr;        // threading.Condition, once somebody asked for `_condition`
+    struct _object *waiters = nullptr;          // list of the standard library's waiters, likewise
+};
+
+// Jobs of an engine that were resolved without a worker taking them from the
+// ring first: cancelled, settled by hand, run by somebody who waited for them.
+// Such a job stays in the ring as a tombstone until a taker meets it.
+struct Unrun {
+    Word<std::uint64_t> cancelled, succeeded, failed;
+    Word<std::uint64_t> tombstones;
+};
+
+inline bool object_put(Objects *objects, struct _object *object) noexcept {
+    try { objects->push_back(object); return true; }
+    catch (...) { return false; }
+}
+
+// ---- engine.pxd ----------------------------------------------------------
+
+// What the workers hold: it outlives the pool object, which the workers must
+// not keep alive, until the last of them is gone.
+struct Core {
+    Ring ring;
+    Idlers idlers;
+    Gate room;                      // producers that wait for room
+    Gate readers;                   // threads that wait for the next finished job
+    Gate quiet;                     // threads that wait until nothing is left to do
+    Ring finished;                  // futures kept for results(), oldest first
+    Word<std::uint64_t> keep;       // how many of them without a reader; 0: none
+    Word<std::uint32_t> reading;    // results() was called
+    Word<std::uint64_t> forgotten;  // finished futures dropped for want of a reader
+
+    Unrun unrun;
+    Word<std::uint64_t> removed;    // jobs taken from the ring by other threads than workers
+    Word<std::uint64_t> withdrawn;  // of those, given back unresolved
+    Word<std::uint64_t> rejected;   // refused: no room, or closed
+
+    std::uint32_t max_workers = 0;
+    Word<std::uint32_t> reserved;   // workers that exist or are being started
+    Word<std::uint32_t> started;    // of those, whose thread has started
+    Word<std::uint32_t> stuck;      // workers that wait for room in their own queue
+    Mutex roster_lock;
+    std::vector<Worker *> roster;   // owned; under roster_lock
+
+    Word<std::uint32_t> stop_asked; // running jobs shall end soon
+    Word<std::uint32_t> broken;     // an initializer failed
+    Mutex inspection;               // held while somebody reads `current` of the workers
+    Word<std::uint32_t> inspecting;
+
+    bool copies_context = true;
+    struct _typeobject *future_type = nullptr;  // owned
+    Word<std::uint32_t> references;             // the pool object and its workers
+};
+
+inline bool roster_put(Core *core, Worker *worker) noexcept {
+    std::lock_guard<Mutex> hold(core->roster_lock);
+    try { core->roster.push_back(worker); return true; }
+    catch (...) { return false; }
+}
+
+inline void roster_remove(Core *core, Worker *worker) noexcept {
+    std::lock_guard<Mutex> hold(core->roster_lock);
+    for (auto i = core->roster.begin(); i != core->roster.end(); ++i)
+        if (*i == worker) { core->roster.erase(i); return; }
+}
+
+// The worker that the calling thread is, if it is one.
+struct Here { Core *core; Worker *worker; };
+inline Here &here() noexcept {
+    static thread_local Here place{nullptr, nullptr};
+    return place;
+}
+
+inline void name_this_thread(const char *name) noexcept {
+#if defined(__linux__)
+    pthread_setname_np(pthread_self(), name);
+#elif defined(__APPLE__)
+    pthread_setname_np(name);
+#else
+    (void)name;
+#endif
+}
+
+}  // namespace ringpool

@@ -1,0 +1,52 @@
+# Declarations of python.hpp and the few calls of CPython's that Cython does not
+# declare, or declares for owned references only.
+
+from cpython.object cimport PyObject, PyTypeObject, traverseproc, visitproc
+
+
+cdef extern from "python.hpp" namespace "ringpool" nogil:
+    void give(PyObject*) noexcept
+    void hand_over(PyObject*) noexcept
+    PyObject* current_context() noexcept
+    bint context_is_empty(PyObject*) noexcept
+    bint interpreter_calls() noexcept
+    bint on_main_thread() noexcept
+    PyObject* take_exception() noexcept
+    PyObject* new_untracked(PyTypeObject*) noexcept
+    void track(PyObject*) noexcept
+    bint is_collectable(PyObject*) noexcept
+    bint is_coroutine_function(PyObject*) noexcept
+
+
+cdef extern from "Python.h":
+    ctypedef PyObject* (*PyCFunction)(PyObject*, PyObject*) noexcept
+    ctypedef struct PyMethodDef:
+        const char* ml_name
+        PyCFunction ml_meth
+        int ml_flags
+        const char* ml_doc
+    int METH_FASTCALL
+    int METH_KEYWORDS
+
+
+cdef extern from "python.hpp" namespace "ringpool":
+    int add_method(PyTypeObject*, object attribute, PyMethodDef*) except -1
+
+
+cdef extern from "Python.h":
+    size_t PY_VECTORCALL_ARGUMENTS_OFFSET
+    PyObject* PyObject_Vectorcall(PyObject*, PyObject* const*, size_t, PyObject*) noexcept
+    PyObject* PyErr_Occurred() noexcept
+    void PyErr_SetObject(PyObject*, PyObject*) noexcept
+    void PyErr_SetString(PyObject*, const char*) noexcept
+    PyObject* PyContext_New() noexcept
+    PyObject* PyContext_CopyCurrent() noexcept
+    int PyContext_Enter(PyObject*) noexcept
+    int PyContext_Exit(PyObject*) noexcept
+    bint PyCallable_Check(PyObject*) noexcept
+    void Py_INCREF(PyObject*) noexcept
+    void Py_DECREF(PyObject*) noexcept
+    void Py_XDECREF(PyObject*) noexcept
+    Py_ssize_t PyTuple_GET_SIZE(PyObject*) noexcept
+    void* PyMem_Malloc(size_t) noexcept
+    void PyMem_Free(void*) noexcept

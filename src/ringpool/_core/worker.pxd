@@ -1,0 +1,201 @@
+# The worker's half of a job's way: take, run, settle, deliver; and sleep.
+#
+# Everything here runs attached.  The thread detaches in one place only, to
+# sleep; the GIL is never given up between two jobs except to a thread that asks
+# for it at a safe point.
+
+from cpython.object cimport PyObject
+from libc.stdint cimport uint32_t, uint64_t
+
+from ringpool._core.future cimport (
+    FAILED,
+    FINISHED,
+    PHASE,
+    FutureBase,
+    future_arguments,
+    future_drop_call,
+    future_settle_loudly,
+    future_settle_quietly,
+    future_start,
+)
+from ringpool._core.layout cimport Core, Worker, here, relax
+from ringpool._core.parking cimport gate_wake_all, gate_wake_one, list_idle, unlist_idle, wake_one
+from ringpool._core.python cimport (
+    PY_VECTORCALL_ARGUMENTS_OFFSET,
+    Py_DECREF,
+    Py_XDECREF,
+    PyContext_Enter,
+    PyContext_Exit,
+    PyContext_New,
+    PyObject_Vectorcall,
+    PyTuple_GET_SIZE,
+    context_is_empty,
+    current_context,
+    interpreter_calls,
+    take_exception,
+)
+from ringpool._core.ring cimport (
+    PUT,
+    ring_accepted,
+    ring_is_closed,
+    ring_is_drained,
+    ring_length,
+    ring_put,
+    ring_ready,
+    ring_take,
+)
+
+cdef enum:
+    SAFE_POINT_JOBS = 64        # jobs between two safe points where the interpreter's wish cannot be seen
+
+
+cdef inline uint64_t unfinished(Core* core) noexcept nogil:
+    # Jobs accepted and not dealt with, tombstones included: never too few.
+    # What is done is read first, so that it cannot overtake what was accepted.
+    cdef uint64_t done = core.removed.load()
+    cdef size_t i
+    core.roster_lock.lock()
+    for i in range(core.roster.size()):
+        done += core.roster[i].taken.read()
+    core.roster_lock.unlock()
+    return ring_accepted(&core.ring) - done
+
+
+cdef inline void tell_if_quiet(Core* core) noexcept nogil:
+    # Ordered by the gates' locks alone: see gate_wake_all.
+    if unfinished(core) == 0:
+        gate_wake_all(&core.quiet)
+        if ring_is_closed(&core.ring):
+            gate_wake_all(&core.readers)
+
+
+cdef inline void deliver(Core* core, PyObject* job) noexcept:
+    # Takes over the reference to a resolved job.  Without a reader the oldest
+    # futures are forgotten; with one, producers are held back instead.
+    cdef PyObject* oldest
+    cdef uint64_t keep = core.keep.load()
+    if keep == 0 or ring_put(&core.finished, job) != PUT:
+        Py_DECREF(job)
+        return
+    gate_wake_one(&core.readers)
+    while not core.reading.load() and ring_length(&core.finished) > keep:
+        oldest = <PyObject*>ring_take(&core.finished)
+        if oldest == NULL:
+            break
+        core.forgotten.add(1)
+        Py_DECREF(oldest)
+
+
+cdef inline void run_started(Core* core, Worker* me, FutureBase job) noexcept:
+    # The caller owns a reference to job, holds it until this returns, and has
+    # moved it to RUNNING.
+    cdef PyObject* before = me.current.relaxed()
+    cdef PyObject* outcome
+    cdef PyObject* context = job.context
+    cdef PyObject* own
+    cdef uint32_t failed = 0
+    cdef size_t positional = job.nargs
+    if job.kwnames != NULL:
+        positional -= PyTuple_GET_SIZE(job.kwnames)
+    me.started.bump()
+    me.current.release(<PyObject*>job)
+    if context != NULL and PyContext_Enter(context) != 0:
+        outcome = NULL
+    else:
+        outcome = PyObject_Vectorcall(
+            job.call[0], future_arguments(job), positional | PY_VECTORCALL_ARGUMENTS_OFFSET, job.kwnames
+        )
+    if outcome == NULL:
+        failed = FAILED
+        outcome = take_exception()
+    if context != NULL:
+        PyContext_Exit(context)
+    elif core.copies_context:
+        own = current_context()
+        if not context_is_empty(own):       # the next job must not see what this one set
+            fresh_context()
+    # Seen by whoever inspects the workers: the reference may be dropped only
+    # after nobody can have found it here.  Pairs with inspect().
+    me.current.store(before)
+    if core.inspecting.load():
+        core.inspection.lock()
+        core.inspection.unlock()
+    if failed:
+        me.failed.bump()
+    else:
+        me.succeeded.bump()
+    if not future_settle_quietly(job, outcome, failed):
+        future_settle_loudly(job, outcome, failed)
+    future_drop_call(job)
+
+
+cdef inline void run_taken(Core* core, Worker* me, PyObject* job) noexcept:
+    # A job fresh from the ring, whose reference the caller owns.
+    gate_wake_one(&core.room)
+    if future_start(<FutureBase>job):
+        run_started(core, me, <FutureBase>job)
+    else:
+        core.unrun.tombstones.sub(1)
+    deliver(core, job)
+    me.taken.bump()
+
+
+cdef inline void enter_fresh_context() noexcept:
+    cdef PyObject* own = PyContext_New()
+    if own != NULL:
+        PyContext_Enter(own)
+        Py_DECREF(own)
+
+
+cdef inline void leave_context() noexcept:
+    cdef PyObject* own = current_context()
+    if own != NULL:
+        PyContext_Exit(own)
+
+
+cdef inline void fresh_context() noexcept:
+    leave_context()
+    enter_fresh_context()
+
+
+cdef inline void work(Core* core, Worker* me, object safe_point) noexcept:
+    # From the first look at the ring until the ring is closed and drained.
+    # Steps W1 to W3, F1 and F2 of parking.pxd.
+    cdef PyObject* job
+    cdef bint closed
+    cdef uint32_t jobs = 0
+    core.idlers.searching.add(1)
+    while True:
+        closed = ring_is_closed(&core.ring)     # before the look: else the last job could slip in between
+        job = <PyObject*>ring_take(&core.ring)
+        if job != NULL:
+            if core.idlers.searching.sub(1) == 1 and ring_ready(&core.ring):
+                wake_one(&core.idlers)
+            while job != NULL:
+                run_taken(core, me, job)
+                jobs += 1
+                if interpreter_calls() or jobs % SAFE_POINT_JOBS == 0:
+                    call_quietly(safe_point)
+                job = <PyObject*>ring_take(&core.ring)
+            core.idlers.searching.add(1)
+            continue
+        if closed:
+            if ring_is_drained(&core.ring):
+                break
+            relax()                             # a producer has claimed its position and is not done
+            continue
+        list_idle(&core.idlers, me)
+        if (ring_ready(&core.ring) or ring_is_closed(&core.ring)) and unlist_idle(&core.idlers, me):
+            continue
+        tell_if_quiet(core)
+        with nogil:
+            me.parker.park()
+    core.idlers.searching.sub(1)
+    tell_if_quiet(core)
+
+
+cdef inline void call_quietly(object function) noexcept:
+    try:
+        function()
+    except BaseException:
+        pass

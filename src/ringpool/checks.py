@@ -1,0 +1,45 @@
+"""What an argument may be, said at the call that got it."""
+
+import operator
+
+_MOST = 2**31 - 1
+
+
+def whole_number(name, value, least):
+    """*value* as an int from *least* to 2**31 - 1; else TypeError or ValueError with *name* in it."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        if isinstance(value, float) and value != value:
+            raise ValueError(f"{name} must be a whole number, got NaN") from None
+        raise TypeError(f"{name} must be a whole number, got {value!r}") from None
+    if number < least:
+        limit = f"greater than {least - 1}" if least else "0 or greater"
+        raise ValueError(f"{name} must be {limit}, got {number}")
+    if number > _MOST:
+        raise ValueError(f"{name} must be at most {_MOST}, got {number}")
+    return number
+
+
+def thread_name(name, value):
+    """*value* as part of a thread's name."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a str, got {value!r}")
+    if "\0" in value:
+        raise ValueError(f"{name} must not contain a NUL character")
+    return value
+
+
+def seconds(name, value):
+    """*value* as a time limit, where None means no limit and what is below zero means zero."""
+    if value is None:
+        return None
+    try:
+        limit = float(value)
+    except OverflowError:
+        return None if value > 0 else 0.0
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a number of seconds or None, got {value!r}") from None
+    if limit != limit:
+        raise ValueError(f"{name} must not be NaN")
+    return max(limit, 0.0)

@@ -1,0 +1,250 @@
+"""The drop-in face: change the import, keep the program."""
+
+import functools
+import itertools
+import logging
+import os
+import queue
+import threading
+import time
+import weakref
+from collections import deque
+from concurrent import futures
+from concurrent.futures.thread import BrokenThreadPool
+
+from ringpool import checks, lifecycle
+from ringpool._core.engine import INITIALIZER_FAILED, Engine
+from ringpool.future import Future
+
+logger = logging.getLogger("concurrent.futures")  # where users of the standard library look
+
+_available_cpus = getattr(os, "process_cpu_count", os.cpu_count)
+
+
+class ThreadPoolExecutor(Engine, futures.ThreadPoolExecutor):
+    """
+    :class:`concurrent.futures.ThreadPoolExecutor` on ringpool's engine.
+
+    Args:
+        max_workers: threads at the most; None: ``min(32, cpus + 4)``. They are
+            started as jobs need them, and reused.
+        thread_name_prefix: name of the threads, before ``_0``, ``_1``, …
+        initializer: called with *initargs* on each new thread; when it raises,
+            the pool is broken and every pending job fails with BrokenThreadPool.
+        context: ``"copy"`` runs each job in a copy of the submitter's
+            :mod:`contextvars` context; None runs it in the worker's own, where
+            one job sees what another has set, as the standard library does.
+
+    The queue has no bound: see :class:`ringpool.WorkerQueue` for one that has.
+    """
+
+    _counter = itertools.count().__next__
+
+    def __init__(self, max_workers=None, thread_name_prefix="", initializer=None, initargs=(), *, context="copy"):
+        if max_workers is None:
+            max_workers = min(32, (_available_cpus() or 1) + 4)
+        max_workers = checks.whole_number("max_workers", max_workers, least=1)
+        checks.thread_name("thread_name_prefix", thread_name_prefix)
+        if initializer is not None and not callable(initializer):
+            raise TypeError(f"initializer must be a callable, got {initializer!r}")
+        try:
+            initargs = tuple(initargs)
+        except TypeError:
+            raise TypeError(f"initargs must be an iterable, got {initargs!r}") from None
+        if context not in ("copy", None):
+            raise ValueError(f'context must be "copy" or None, got {context!r}')
+        self._initializer = initializer
+        self._initargs = initargs
+        Engine.__init__(
+            self,
+            future_type=Future,
+            max_workers=max_workers,
+            capacity=0,
+            keep=0,
+            copies_context=context == "copy",
+            thread_name_prefix=thread_name_prefix or f"ThreadPoolExecutor-{ThreadPoolExecutor._counter()}",
+            initializer=None if initializer is None else Initializer(initializer, initargs),
+        )
+        lifecycle.watch(self)
+
+    def map(self, fn, *iterables, timeout=None, chunksize=1, buffersize=None):
+        """
+        Results of ``fn(*args)`` for ``args in zip(*iterables)``, in that order.
+
+        Args:
+            timeout: seconds from this call for each result to be there, or
+                TimeoutError; None: no limit.
+            chunksize: accepted as the standard library's, and ignored.
+            buffersize: jobs submitted ahead of the result that is read next,
+                so that an endless input can be mapped; None: all at once.
+
+        Goes through ``self.submit``, also an overridden one. Jobs that have not
+        started are cancelled when the iterator is closed, a result raises, or
+        an input iterable does.
+        """
+        if buffersize is not None:
+            if not isinstance(buffersize, int):
+                raise TypeError("buffersize must be an integer or None")
+            if buffersize < 1:
+                raise ValueError("buffersize must be None or > 0")
+        timeout = checks.seconds("timeout", timeout)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        calls = zip(*iterables)
+        ahead = deque()
+        try:
+            for args in itertools.islice(calls, buffersize):
+                ahead.append(self.submit(fn, *args))
+        except BaseException:
+            _cancel_all(ahead)
+            raise
+        refill = None if buffersize is None else _Refill(weakref.ref(self), fn, calls)
+        return _results(ahead, refill, deadline)
+
+    def shutdown(self, wait=True, *, cancel_futures=False):
+        """
+        Refuse new jobs; what is queued still runs, or is cancelled with *cancel_futures*.
+
+        With *wait*, return when the workers have ended; on a worker of this
+        pool, when all the others have. Any thread may call this, any number of
+        times, also from a job, a callback or a signal handler.
+        """
+        self._close()
+        if cancel_futures:
+            self._cancel_queued()
+        if wait:
+            for thread in list(self._threads):
+                if thread is not threading.current_thread():
+                    thread.join()
+
+    def _refusal(self):
+        if self._broken:
+            return BrokenThreadPool(self._broken)
+        when = "interpreter shutdown" if lifecycle.exiting() else "shutdown"
+        return RuntimeError(f"cannot schedule new futures after {when}")
+
+    # ---- private names of the standard library's that others read ------------
+
+    @property
+    def _broken(self):
+        return INITIALIZER_FAILED if self._initializer_failed else False
+
+    @property
+    def _shutdown(self):
+        return self._closed
+
+    @functools.cached_property
+    def _shutdown_lock(self):
+        return threading.Lock()  # guards nothing: there is no state that it could
+
+    @property
+    def _work_queue(self):
+        return WorkQueueView(self)
+
+    @property
+    def _idle_semaphore(self):
+        return SemaphoreView(self)
+
+
+class Initializer:
+    """Runs a user's initializer on a new worker; False when it raised."""
+
+    def __init__(self, fn, args):
+        self._fn = fn
+        self._args = args
+
+    def __call__(self):
+        try:
+            self._fn(*self._args)
+        except BaseException:
+            logger.critical("Exception in initializer:", exc_info=True)
+            return False
+        return True
+
+
+class WorkQueueView:
+    """``executor._work_queue``: what metrics and drains of others call on it."""
+
+    def __init__(self, engine):
+        self._engine = engine
+
+    def qsize(self):
+        return self._engine._counts().queued
+
+    def empty(self):
+        return self.qsize() == 0
+
+    def get(self, block=True, timeout=None):
+        """The oldest job that has not started, taken out of the pool: it stays pending."""
+        if block:
+            raise NotImplementedError("the workers take the jobs; only get(block=False) may compete with them")
+        future = self._engine._withdraw()
+        if future is None:
+            raise queue.Empty
+        return WorkItemView(future)
+
+    def get_nowait(self):
+        return self.get(block=False)
+
+    def put(self, item, block=True, timeout=None):
+        """Accepts the None with which others wake the standard library's workers, and does nothing."""
+        if item is not None:
+            raise NotImplementedError("jobs enter through submit()")
+
+
+class WorkItemView:
+    """A withdrawn job under the names of both generations of the standard library's work items."""
+
+    def __init__(self, future):
+        self.future = future
+        self.fn, self.args, self.kwargs = self.task = future._call()
+
+
+class SemaphoreView:
+    """``executor._idle_semaphore``: its value is the number of idle workers."""
+
+    def __init__(self, engine):
+        self._engine = engine
+
+    @property
+    def _value(self):
+        return self._engine._counts().idle
+
+
+class _Refill:
+    """Submits the next call of a map; holds the executor weakly, as the standard library does."""
+
+    def __init__(self, executor, fn, calls):
+        self._executor = executor
+        self._fn = fn
+        self._calls = calls
+
+    def __call__(self, ahead):
+        executor = self._executor()
+        if executor is not None:
+            for args in itertools.islice(self._calls, 1):
+                ahead.append(executor.submit(self._fn, *args))
+
+
+def _results(ahead, refill, deadline):
+    try:
+        while ahead:
+            if refill is not None:
+                refill(ahead)
+            yield _result_or_cancel(ahead.popleft(), deadline)
+    finally:
+        _cancel_all(ahead)
+
+
+def _result_or_cancel(future, deadline):
+    try:
+        try:
+            return future.result(None if deadline is None else deadline - time.monotonic())
+        finally:
+            future.cancel()
+    finally:
+        del future  # an exception's traceback must not hold the future that holds the exception
+
+
+def _cancel_all(futures):
+    for future in futures:
+        future.cancel()

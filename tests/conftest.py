@@ -1,0 +1,98 @@
+"""Fixtures and helpers that every test may use."""
+
+import faulthandler
+import gc
+import os
+import sys
+import threading
+
+import pytest
+
+WAIT = 30  # seconds after which a wait in a test has failed
+
+
+@pytest.fixture(autouse=True)
+def no_thread_left():
+    """A test must end every thread that it has started, pools dropped included."""
+    before = set(threading.enumerate())
+    yield
+    gc.collect()
+    for thread in set(threading.enumerate()) - before:
+        thread.join(WAIT)
+        assert not thread.is_alive(), f"left behind: {thread}"
+
+
+class Gate:
+    """A job that waits until the test lets it go, and says when it has been reached."""
+
+    def __init__(self):
+        self._entered = threading.Semaphore(0)
+        self._open = threading.Event()
+
+    def __call__(self, result=None):
+        self._entered.release()
+        assert self._open.wait(WAIT), "the gate was never opened"
+        return result
+
+    def wait_until_entered(self, times=1):
+        for _ in range(times):
+            assert self._entered.acquire(timeout=WAIT), "no worker reached the gate"
+
+    def open(self):
+        self._open.set()
+
+
+@pytest.fixture
+def gate():
+    """Opened at the end of the test at the latest, so that a failed test does not hang."""
+    gate = Gate()
+    yield gate
+    gate.open()
+
+
+def in_threads(n, fn, *args):
+    """Run ``fn(i, *args)`` in *n* threads that start together; re-raise the first error; results in order."""
+    barrier = threading.Barrier(n)
+    results = [None] * n
+    errors = []
+
+    def body(i):
+        try:
+            barrier.wait(WAIT)
+            results[i] = fn(i, *args)
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=body, args=(i,)) for i in range(n)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(2 * WAIT)
+        assert not thread.is_alive(), "a thread of the test hangs"
+    if errors:
+        raise errors[0]
+    return results
+
+
+@pytest.fixture
+def run_in_threads():
+    return in_threads
+
+
+@pytest.fixture
+def run_script(tmp_path):
+    """Run Python source in a process of its own; a hang ends in a dump of its threads and a failure."""
+    import subprocess
+
+    def run(source, *, timeout=WAIT, env=None, stdin=None):
+        script = tmp_path / "script.py"
+        script.write_text(f"import faulthandler; faulthandler.dump_traceback_later({timeout - 5}, exit=True)\n" + source)
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **(env or {})}
+        return subprocess.run(
+            [sys.executable, str(script)], capture_output=True, text=True, timeout=timeout, env=environment, stdin=stdin
+        )
+
+    return run
+
+
+faulthandler.enable()
