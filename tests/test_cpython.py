@@ -24,8 +24,8 @@ RUN_TIMEOUT_S = 300
 # not pass.  The numbers are those of the interpreter that has the fewest, and
 # allow for a machine without IPv6.
 #
-# Left out since they reach neither an executor nor a future of ours:
-# test_deadlock (process pools only) and the rest of test_asyncio.
+# Left out since they make neither an executor nor a future of ours: test_deadlock
+# (process pools only), and asyncio's test_futures2, test_runners, test_context.
 SUITES = {
     "test.test_concurrent_futures.test_thread_pool": 15,
     "test.test_concurrent_futures.test_shutdown": 14,

@@ -30,6 +30,12 @@ def thread_name(name, value):
     return value
 
 
+def context(value):
+    """How a job gets its contextvars."""
+    if value is not None and value != "copy":
+        raise ValueError(f'context must be "copy" or None, got {value!r}')
+
+
 def seconds(name, value):
     """*value* as a time limit, where None means no limit and what is below zero means zero."""
     if value is None:

@@ -51,8 +51,7 @@ class ThreadPoolExecutor(Engine, futures.ThreadPoolExecutor):
             initargs = tuple(initargs)
         except TypeError:
             raise TypeError(f"initargs must be an iterable, got {initargs!r}") from None
-        if context not in ("copy", None):
-            raise ValueError(f'context must be "copy" or None, got {context!r}')
+        checks.context(context)
         self._initializer = initializer
         self._initargs = initargs
         Engine.__init__(
@@ -105,16 +104,15 @@ class ThreadPoolExecutor(Engine, futures.ThreadPoolExecutor):
         Refuse new jobs; what is queued still runs, or is cancelled with *cancel_futures*.
 
         With *wait*, return when the workers have ended; on a worker of this
-        pool, when all the others have. Any thread may call this, any number of
-        times, also from a job, a callback or a signal handler.
+        pool return at once, since it cannot see its own end. Any thread may
+        call this, any number of times, also from a job, a callback or a signal
+        handler.
         """
         self._close()
         if cancel_futures:
             self._cancel_queued()
-        if wait:
-            for thread in list(self._threads):
-                if thread is not threading.current_thread():
-                    thread.join()
+        if wait and threading.current_thread() not in self._threads:
+            self._wait_until_quiet(None, True)
 
     def _refusal(self):
         if self._broken:

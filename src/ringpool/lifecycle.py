@@ -30,8 +30,7 @@ def _drain_all():
     for engine in engines:
         engine._close()
     for engine in engines:
-        for thread in list(engine._threads):
-            thread.join()
+        engine._wait_until_quiet(None, True)
 
 
 def _start_over():

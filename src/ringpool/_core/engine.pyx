@@ -190,6 +190,8 @@ cdef class WorkerMain:
         finally:
             here().core = NULL
             here().worker = NULL
+            self.core.gone.add(1)
+            gate_wake_all(&self.core.quiet)
 
 
 def _safe_point():
@@ -325,7 +327,7 @@ cdef PyObject* admit(Engine self, PyObject* const* call, Py_ssize_t nargs, PyObj
         if put == CLOSED:
             raise self._refusal()
         if put == FULL:
-            raise self._full()
+            raise self._full(deadline == FOREVER)
         raise MemoryError
     except:
         Py_DECREF(job)
@@ -401,6 +403,7 @@ cdef int ensure_worker(Engine self, Core* core) except -1:
             self._threads.discard(thread)
             roster_remove(core, worker)
             core.reserved.sub(1)
+            gate_wake_all(&core.quiet)
             if core.started.load() and isinstance(error, Exception):
                 return 0
             raise
@@ -470,17 +473,22 @@ cdef class Engine:
         """Tell running jobs, through :func:`stop_asked`, to end soon."""
         _core(self).stop_asked.store(1)
 
-    def _wait_quiet(self, timeout):
-        """Wait until nothing accepted is unfinished; False when *timeout* passed first."""
+    def _wait_until_quiet(self, timeout, bint workers_too):
+        """
+        Wait until nothing accepted is unfinished, and the workers have ended if asked for.
+
+        False when *timeout* passed first. The threads are joined, so that
+        nothing of them is left when this returns True.
+        """
         cdef Core* core = _core(self)
         cdef Waiter waiter
         cdef int64_t deadline = deadline_of(timeout)
         cdef int woken = 1
-        while unfinished(core):
+        while not is_quiet(core, workers_too):
             if not woken:
                 return False
             gate_enter(&core.quiet, &waiter)
-            if unfinished(core) == 0:
+            if is_quiet(core, workers_too):
                 gate_leave(&core.quiet, &waiter)
                 break
             try:
@@ -490,6 +498,10 @@ cdef class Engine:
                 raise
             if not woken:
                 gate_leave(&core.quiet, &waiter)
+        if workers_too:
+            for thread in list(self._threads):
+                if thread.ident is not None:
+                    thread.join()
         return True
 
     def _after_fork(self):
@@ -642,7 +654,7 @@ cdef class Engine:
         accepted = ring_accepted(&core.ring)
         resolved = succeeded + failed + <uint64_t>cancelled + <uint64_t>withdrawn
         return Counts(
-            accepted - resolved - in_flight, in_flight, core.started.load(), core.idlers.count.load(),
+            accepted - resolved - in_flight, in_flight, core.started.load() - core.gone.load(), core.idlers.count.load(),
             accepted, succeeded, failed, cancelled, withdrawn, core.rejected.load(), core.forgotten.load(),
         )
 
@@ -657,6 +669,10 @@ cdef class Engine:
     @property
     def _initializer_failed(self):
         return self.core != NULL and self.core.broken.load() != 0
+
+
+cdef bint is_quiet(Core* core, bint workers_too) noexcept:
+    return unfinished(core) == 0 and not (workers_too and core.reserved.load() - core.gone.load())
 
 
 cdef PyObject* _take_finished(Core* core) noexcept:

@@ -250,6 +250,7 @@ struct Core {
     std::uint32_t max_workers = 0;
     Word<std::uint32_t> reserved;   // workers that exist or are being started
     Word<std::uint32_t> started;    // of those, whose thread has started
+    Word<std::uint32_t> gone;       // of those, whose thread has left the core
     Word<std::uint32_t> stuck;      // workers that wait for room in their own queue
     Mutex roster_lock;
     std::vector<Worker *> roster;   // owned; under roster_lock

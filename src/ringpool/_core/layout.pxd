@@ -122,6 +122,7 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         uint32_t max_workers
         Word[uint32_t] reserved
         Word[uint32_t] started
+        Word[uint32_t] gone
         Word[uint32_t] stuck
         Mutex roster_lock
         Roster roster

@@ -1,0 +1,32 @@
+"""What a job can ask about itself while it runs."""
+
+from concurrent.futures import CancelledError
+
+from ringpool._core import engine
+from ringpool.future import Future
+
+
+class CurrentJob:
+    """The job that the calling thread is running; from :func:`current_job`."""
+
+    __slots__ = ("future",)
+
+    def __init__(self, future: Future):
+        self.future = future
+        """The job's own future. Waiting for it in the job would never end."""
+
+    @property
+    def cancelled(self) -> bool:
+        """Was the queue told to stop now? A long job looks here now and then, and returns early."""
+        return engine.stop_asked()
+
+    def check(self) -> None:
+        """Raise :class:`concurrent.futures.CancelledError` if :attr:`cancelled`."""
+        if self.cancelled:
+            raise CancelledError("the queue was told to stop now")
+
+
+def current_job() -> CurrentJob | None:
+    """The job that the calling thread is running; None outside of any job. Costs no lock."""
+    future = engine.current_future()
+    return None if future is None else CurrentJob(future)
