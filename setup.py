@@ -2,8 +2,9 @@
 The extension modules; everything else stands in pyproject.toml.
 
 Environment: RINGPOOL_SANITIZE is "", "thread" or "address,undefined" (build
-with --force: build tools compare times, not flags); RINGPOOL_STRESS=1 also
-builds the nogil stress entry points that the tests use and no wheel holds.
+with --force: build tools compare times, not flags); RINGPOOL_STRESS=1 builds,
+in place of the library, the nogil stress entry points that the tests use and no
+wheel holds.
 """
 
 import os
@@ -38,10 +39,11 @@ def extension(name, macros=()):
     )
 
 
-extensions = [extension("future"), extension("engine")]
 if STRESS:
     # the concurrent variant of the core, on every interpreter: no GIL is held in there
-    extensions.append(extension("_stress", [("RINGPOOL_SHARED", "1")]))
+    extensions = [extension("_stress", [("RINGPOOL_SHARED", "1")])]
+else:
+    extensions = [extension("future"), extension("engine")]
 
 setup(
     ext_modules=cythonize(

@@ -28,6 +28,7 @@ def install(executor, future):
     """
     # The other pools must be built on the genuine classes.
     import concurrent.futures.process
+    import concurrent.futures.thread
 
     with suppress(ImportError):  # from 3.14
         import concurrent.futures.interpreter
