@@ -20,6 +20,7 @@ from ringpool._core.python cimport Py_DECREF, Py_INCREF, PyTuple_GET_SIZE, Py_XD
 logger = logging.getLogger("concurrent.futures")     # where users of the standard library look
 
 cdef tuple NAMES = ("PENDING", "RUNNING", "CANCELLED", "CANCELLED_AND_NOTIFIED", "FINISHED")
+cdef tuple DESCRIPTIONS = ("pending", "running", "cancelled", "cancelled", "finished")
 cdef run_here = None
 
 
@@ -31,6 +32,9 @@ def set_run_here(function):
 
 cdef class FutureBase:
     """The native half of :class:`ringpool.Future`; not to be used on its own."""
+
+    def __init__(self):
+        pass                        # nothing of the standard library's, which would make it all at once
 
     def __dealloc__(self):
         future_drop_call(self)
@@ -47,7 +51,7 @@ cdef class FutureBase:
 
     def __repr__(self):
         cdef uint32_t state = self.state.acquire()
-        head = f"<{type(self).__name__} at {<size_t><PyObject*>self:#x} state={NAMES[state & PHASE].lower()}"
+        head = f"<{type(self).__name__} at {<size_t><PyObject*>self:#x} state={DESCRIPTIONS[state & PHASE]}"
         if state & PHASE != FINISHED:
             return head + ">"
         verb = "raised" if state & FAILED else "returned"
@@ -201,7 +205,7 @@ cdef class FutureBase:
     def _call(self):
         """(fn, args, kwargs) of a job that was withdrawn, for whoever took it."""
         cdef PyObject** arguments = future_arguments(self)
-        cdef uint32_t i, named = PyTuple_GET_SIZE(self.kwnames) if self.kwnames != NULL else 0
+        cdef uint32_t named = PyTuple_GET_SIZE(self.kwnames) if self.kwnames != NULL else 0
         values = [<object>arguments[i] for i in range(self.nargs)]
         names = <object>self.kwnames if named else ()
         positional = self.nargs - named
