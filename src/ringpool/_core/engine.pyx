@@ -534,6 +534,8 @@ cdef class Engine:
                 break
             _fail_after_fork(<FutureBase>job)
             Py_DECREF(job)
+        # What a thread of the parent's had claimed and not published never comes.
+        old.ring.head.store(old.ring.tail.load() & ~CLOSED_BIT)
         for i in range(old.roster.size()):
             job = old.roster[i].current.load()
             if job != NULL and old.roster[i] != here().worker:

@@ -17,6 +17,9 @@ from ringpool._core.parking cimport (
 )
 from ringpool._core.python cimport Py_DECREF, Py_INCREF, PyTuple_GET_SIZE, Py_XDECREF, hand_over, track
 
+cdef extern from "Python.h":
+    int PyObject_GenericSetAttr(object, object, object) except -1
+
 logger = logging.getLogger("concurrent.futures")     # where users of the standard library look
 
 cdef tuple NAMES = ("PENDING", "RUNNING", "CANCELLED", "CANCELLED_AND_NOTIFIED", "FINISHED")
@@ -47,7 +50,7 @@ cdef class FutureBase:
 
     def __setattr__(self, name, value):
         track(<PyObject*>self)      # a plain job's record is not, until it can be part of a cycle
-        object.__setattr__(self, name, value)
+        PyObject_GenericSetAttr(self, name, value)
 
     def __repr__(self):
         cdef uint32_t state = self.state.acquire()
