@@ -9,12 +9,16 @@ import threading
 import time
 import weakref
 from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent import futures
 from concurrent.futures.thread import BrokenThreadPool
+from typing import Any, Literal, TypeVar
 
 from ringpool import checks, lifecycle
 from ringpool._core.engine import INITIALIZER_FAILED, Engine
 from ringpool.future import Future
+
+T = TypeVar("T")
 
 logger = logging.getLogger("concurrent.futures")  # where users of the standard library look
 
@@ -40,7 +44,15 @@ class ThreadPoolExecutor(Engine, futures.ThreadPoolExecutor):
 
     _counter = itertools.count().__next__
 
-    def __init__(self, max_workers=None, thread_name_prefix="", initializer=None, initargs=(), *, context="copy"):
+    def __init__(
+        self,
+        max_workers: int | None = None,
+        thread_name_prefix: str = "",
+        initializer: Callable[..., object] | None = None,
+        initargs: Iterable[Any] = (),
+        *,
+        context: Literal["copy"] | None = "copy",
+    ):
         if max_workers is None:
             max_workers = min(32, (_available_cpus() or 1) + 4)
         max_workers = checks.whole_number("max_workers", max_workers, least=1)
@@ -52,7 +64,7 @@ class ThreadPoolExecutor(Engine, futures.ThreadPoolExecutor):
         except TypeError:
             raise TypeError(f"initargs must be an iterable, got {initargs!r}") from None
         checks.context(context)
-        self._initializer = initializer
+        self._initializer = initializer  # type: ignore[assignment]
         self._initargs = initargs
         Engine.__init__(
             self,
@@ -66,7 +78,14 @@ class ThreadPoolExecutor(Engine, futures.ThreadPoolExecutor):
         )
         lifecycle.watch(self)
 
-    def map(self, fn, *iterables, timeout=None, chunksize=1, buffersize=None):
+    def map(
+        self,
+        fn: Callable[..., T],
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int = 1,
+        buffersize: int | None = None,
+    ) -> Iterator[T]:
         """
         Results of ``fn(*args)`` for ``args in zip(*iterables)``, in that order.
 
@@ -89,7 +108,7 @@ class ThreadPoolExecutor(Engine, futures.ThreadPoolExecutor):
         timeout = checks.seconds("timeout", timeout)
         deadline = None if timeout is None else time.monotonic() + timeout
         calls = zip(*iterables)
-        ahead = deque()
+        ahead: deque[Future[T]] = deque()
         try:
             for args in itertools.islice(calls, buffersize):
                 ahead.append(self.submit(fn, *args))
@@ -99,7 +118,7 @@ class ThreadPoolExecutor(Engine, futures.ThreadPoolExecutor):
         refill = None if buffersize is None else _Refill(weakref.ref(self), fn, calls)
         return _results(ahead, refill, deadline)
 
-    def shutdown(self, wait=True, *, cancel_futures=False):
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """
         Refuse new jobs; what is queued still runs, or is cancelled with *cancel_futures*.
 
@@ -114,7 +133,7 @@ class ThreadPoolExecutor(Engine, futures.ThreadPoolExecutor):
         if wait and threading.current_thread() not in self._threads:
             self._wait_until_quiet(None, True)
 
-    def _refusal(self):
+    def _refusal(self) -> RuntimeError:
         if self._broken:
             return BrokenThreadPool(self._broken)
         when = "interpreter shutdown" if lifecycle.exiting() else "shutdown"
@@ -124,7 +143,7 @@ class ThreadPoolExecutor(Engine, futures.ThreadPoolExecutor):
 
     @property
     def _broken(self):
-        return INITIALIZER_FAILED if self._initializer_failed else False
+        return INITIALIZER_FAILED if self._is_broken else False
 
     @property
     def _shutdown(self):

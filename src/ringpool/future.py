@@ -1,11 +1,14 @@
 """The handle of a job."""
 
 from concurrent import futures
+from typing import TypeVar
 
 from ringpool._core.future import FutureBase
 
+T = TypeVar("T")
 
-class Future(FutureBase, futures.Future):
+
+class Future(FutureBase, futures.Future[T]):
     """
     A :class:`concurrent.futures.Future`, and at the same time the job's record.
 

@@ -4,18 +4,20 @@ import os
 import threading
 import weakref
 
-_engines = weakref.WeakSet()
+from ringpool._core.engine import Engine
+
+_engines: "weakref.WeakSet[Engine]" = weakref.WeakSet()
 _exiting = False
 
 
-def watch(engine):
+def watch(engine: Engine) -> None:
     """Have *engine* drained at interpreter exit and started over in a forked child."""
     _engines.add(engine)
     if _exiting:
         engine._close()
 
 
-def exiting():
+def exiting() -> bool:
     """Has the interpreter begun to exit? No pool takes jobs from then on."""
     return _exiting
 
@@ -40,6 +42,6 @@ def _start_over():
 
 # The standard library's own hook; atexit functions run too late, after the
 # interpreter has waited for the threads.
-threading._register_atexit(_drain_all)
+threading._register_atexit(_drain_all)  # type: ignore[attr-defined]
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_start_over)

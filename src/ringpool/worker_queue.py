@@ -2,12 +2,18 @@
 
 import itertools
 import threading
+from collections.abc import Callable, Iterable, Iterator
+from types import TracebackType
+from typing import Any, Literal, Self, TypeVar
 
 from ringpool import checks, lifecycle
 from ringpool._core.engine import Engine
 from ringpool.errors import QueueFull, QueueStopped
 from ringpool.future import Future
 from ringpool.stats import RunningJob, Stats, StopReport
+
+T = TypeVar("T")
+Item = TypeVar("Item")
 
 
 class WorkerQueue(Engine):
@@ -48,7 +54,15 @@ class WorkerQueue(Engine):
     try_submit = Engine._try_submit
     submit_within = Engine._submit_within
 
-    def __init__(self, workers, capacity, *, name=None, context="copy", keep_results=None):
+    def __init__(
+        self,
+        workers: int,
+        capacity: int,
+        *,
+        name: str | None = None,
+        context: Literal["copy"] | None = "copy",
+        keep_results: int | None = None,
+    ):
         workers = checks.whole_number("workers", workers, least=1)
         self._capacity = checks.whole_number("capacity", capacity, least=1)
         keep = self._capacity + workers
@@ -71,7 +85,7 @@ class WorkerQueue(Engine):
         )
         lifecycle.watch(self)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         stats = self.stats()
         state = "stopped" if self._closed else "open"
         return (
@@ -81,7 +95,7 @@ class WorkerQueue(Engine):
 
     # ---- submit ----------------------------------------------------------------
 
-    def submit_many(self, fn, iterable):
+    def submit_many(self, fn: Callable[[Item], T], iterable: Iterable[Item]) -> list[Future[T]]:
         """
         Submit ``fn(item)`` for every item and return the futures, in order.
 
@@ -89,7 +103,7 @@ class WorkerQueue(Engine):
         raises, or the queue stops in between, that error comes out and those
         of its jobs that have not started are cancelled.
         """
-        futures = []
+        futures: list[Future[T]] = []
         try:
             for item in iterable:
                 futures.append(self.submit(fn, item))
@@ -101,7 +115,7 @@ class WorkerQueue(Engine):
 
     # ---- results ---------------------------------------------------------------
 
-    def results(self):
+    def results(self) -> "Results":
         """
         Iterate over futures in the order in which they finished.
 
@@ -129,7 +143,7 @@ class WorkerQueue(Engine):
 
     # ---- stop --------------------------------------------------------------------
 
-    def stop(self, timeout=None):
+    def stop(self, timeout: float | None = None) -> StopReport:
         """
         Refuse new jobs, run what was accepted, and wait for it; return a :class:`StopReport`.
 
@@ -148,7 +162,7 @@ class WorkerQueue(Engine):
         self._wait(timeout)
         return self._report()
 
-    def stop_now(self):
+    def stop_now(self) -> StopReport:
         """
         Refuse new jobs, cancel what has not started, ask running jobs to stop; does not wait.
 
@@ -160,7 +174,7 @@ class WorkerQueue(Engine):
         self._cancel_queued()
         return self._report()
 
-    def wait(self, timeout=None):
+    def wait(self, timeout: float | None = None) -> bool:
         """
         Wait until no accepted job is unfinished, and of a stopped queue until its workers have ended.
 
@@ -169,12 +183,12 @@ class WorkerQueue(Engine):
         """
         return self._wait(checks.seconds("timeout", timeout))
 
-    def _wait(self, timeout):
+    def _wait(self, timeout: float | None) -> bool:
         if threading.current_thread() in self._threads:
             timeout = 0
         return self._wait_until_quiet(timeout, self._closed)
 
-    def _report(self):
+    def _report(self) -> StopReport:
         names = {thread.ident: thread.name for thread in list(self._threads)}
         running = tuple(RunningJob(future, names.get(ident, "?")) for ident, future in self._running())
         counts = self._counts()
@@ -185,17 +199,19 @@ class WorkerQueue(Engine):
             running=running,
         )
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, exc_type, exc_value, traceback):
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc_value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         if exc_type is not None:
             self.stop_now()
         self.stop()
 
     # ---- observe -------------------------------------------------------------------
 
-    def stats(self):
+    def stats(self) -> Stats:
         """One consistent :class:`Stats`; costs a few loads for each worker."""
         counts = self._counts()
         return Stats(
@@ -214,26 +230,23 @@ class WorkerQueue(Engine):
 
     # ---- what the engine asks of a face ------------------------------------------
 
-    def _refusal(self):
+    def _refusal(self) -> QueueStopped:
         why = "the interpreter is exiting" if lifecycle.exiting() else "it was stopped"
         return QueueStopped(f"{self.name} takes no more jobs: {why}")
 
-    def _full(self, in_job):
+    def _full(self, in_job: bool) -> QueueFull:
         if in_job:
             return QueueFull(f"{self.name} is full, and all its workers wait for room in it: waiting would deadlock")
         return QueueFull(f"{self.name} is full: {self._capacity} jobs queued or their results unread")
 
 
-class Results:
+class Results(Iterator[Future[Any]]):
     """Iterator over the finished futures of one queue; any number of them share one stream."""
 
-    def __init__(self, queue):
+    def __init__(self, queue: WorkerQueue):
         self._queue = queue
 
-    def __iter__(self):
-        return self
-
-    def __next__(self):
+    def __next__(self) -> Future[Any]:
         future = self._queue._next_finished()
         if future is None:
             raise StopIteration

@@ -669,7 +669,7 @@ cdef class Engine:
         return self.core != NULL and ring_is_closed(&self.core.ring)
 
     @property
-    def _initializer_failed(self):
+    def _is_broken(self):
         return self.core != NULL and self.core.broken.load() != 0
 
 

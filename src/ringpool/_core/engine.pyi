@@ -1,0 +1,63 @@
+"""Types of the compiled engine; the docstrings of public methods stand in engine.pyx."""
+
+import threading
+from collections.abc import Callable, Set
+from typing import Any, NamedTuple, ParamSpec, TypeVar
+
+from ringpool.future import Future
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+INITIALIZER_FAILED: str
+
+class Counts(NamedTuple):
+    queued: int
+    in_flight: int
+    workers: int
+    idle: int
+    accepted: int
+    succeeded: int
+    failed: int
+    cancelled: int
+    withdrawn: int
+    rejected: int
+    forgotten: int
+
+class Engine:
+    def __init__(
+        self,
+        future_type: type[Future[Any]],
+        max_workers: int,
+        capacity: int,
+        keep: int,
+        copies_context: bool,
+        thread_name_prefix: str,
+        initializer: Callable[[], bool] | None,
+    ) -> None: ...
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]: ...
+    def _try_submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]: ...
+    def _submit_within(
+        self, seconds: float | None, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Future[T]: ...
+    def _close(self) -> None: ...
+    def _cancel_queued(self) -> None: ...
+    def _ask_to_stop(self) -> None: ...
+    def _wait_until_quiet(self, timeout: float | None, workers_too: bool) -> bool: ...
+    def _after_fork(self) -> None: ...
+    def _start_reading(self) -> int: ...
+    def _next_finished(self) -> Future[Any] | None: ...
+    def _withdraw(self) -> Future[Any] | None: ...
+    def _running(self) -> list[tuple[int, Future[Any]]]: ...
+    def _counts(self) -> Counts: ...
+    # read-only; declared as the standard library's are
+    _threads: Set[threading.Thread]
+    _thread_name_prefix: str | None
+    _max_workers: int
+    @property
+    def _closed(self) -> bool: ...
+    @property
+    def _is_broken(self) -> bool: ...
+
+def current_future() -> Future[Any] | None: ...
+def stop_asked() -> bool: ...
