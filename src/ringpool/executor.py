@@ -15,7 +15,8 @@ from concurrent.futures.thread import BrokenThreadPool
 from typing import Any, Literal, TypeVar
 
 from ringpool import checks, lifecycle
-from ringpool._core.engine import INITIALIZER_FAILED, Engine
+from ringpool._core.engine import Engine
+from ringpool._core.worker import INITIALIZER_FAILED
 from ringpool.future import Future
 
 T = TypeVar("T")

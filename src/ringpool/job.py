@@ -2,7 +2,7 @@
 
 from concurrent.futures import CancelledError
 
-from ringpool._core import engine
+from ringpool._core import worker
 from ringpool.future import Future
 
 
@@ -18,7 +18,7 @@ class CurrentJob:
     @property
     def cancelled(self) -> bool:
         """Was the queue told to stop now? A long job looks here now and then, and returns early."""
-        return engine.stop_asked()
+        return worker.stop_asked()
 
     def check(self) -> None:
         """Raise :class:`concurrent.futures.CancelledError` if :attr:`cancelled`."""
@@ -28,5 +28,5 @@ class CurrentJob:
 
 def current_job() -> CurrentJob | None:
     """The job that the calling thread is running; None outside of any job. Costs no lock."""
-    future = engine.current_future()
+    future = worker.current_future()
     return None if future is None else CurrentJob(future)

@@ -9,8 +9,6 @@ from ringpool.future import Future
 P = ParamSpec("P")
 T = TypeVar("T")
 
-INITIALIZER_FAILED: str
-
 class Counts(NamedTuple):
     queued: int
     in_flight: int
@@ -59,5 +57,3 @@ class Engine:
     @property
     def _is_broken(self) -> bool: ...
 
-def current_future() -> Future[Any] | None: ...
-def stop_asked() -> bool: ...

@@ -1,417 +1,37 @@
-"""The engine: admission, the workers' threads, lifecycle, counters. The protocol: README.md."""
+"""The engine: the native half of both faces. The protocol: README.md."""
 
-import contextvars
-import sys
-import threading
-import warnings
 from collections import namedtuple
 from concurrent.futures.thread import BrokenThreadPool
 
-from cpython.exc cimport PyErr_CheckSignals
 from cpython.object cimport PyObject, PyTypeObject, traverseproc, visitproc
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libcpp.vector cimport vector
 
-from ringpool._core.future cimport (
-    FAILED,
-    FINISHED,
-    INLINE,
-    OWNED,
-    PENDING,
-    PHASE,
-    RUNNING,
-    FutureBase,
-    future_lock,
-    future_settle,
-    future_start,
-    future_unlock,
-)
-from ringpool._core.layout cimport (
-    CLOSED_BIT,
-    FOREVER,
-    NOW,
-    Core,
-    Objects,
-    Ring,
-    Waiter,
-    Worker,
-    here,
-    name_this_thread,
-    object_put,
-    roster_put,
-    roster_remove,
-)
-from ringpool._core.parking cimport (
-    deadline_of,
-    gate_enter,
-    gate_leave,
-    gate_wake_all,
-    gate_wake_one,
-    job_put,
-    sleep_until_woken,
-    wake_all,
-)
+from ringpool._core.admission cimport admit
+from ringpool._core.core cimport core_close, core_new, core_release, deliver, is_quiet, tell_if_quiet, unfinished
+from ringpool._core.future cimport PENDING, PHASE, FutureBase, future_lock, future_unlock
+from ringpool._core.layout cimport CLOSED_BIT, FOREVER, NOW, Core, Objects, Ring, Waiter, object_put
+from ringpool._core.parking cimport deadline_of, gate_enter, gate_leave, gate_wake_one, sleep_until_woken
 from ringpool._core.python cimport (
     METH_FASTCALL,
     METH_KEYWORDS,
     Py_DECREF,
     Py_INCREF,
-    PyCallable_Check,
-    PyContext_CopyCurrent,
-    PyMem_Malloc,
     PyCFunction,
     PyMethodDef,
-    PyTuple_GET_SIZE,
     add_method,
-    context_is_empty,
-    current_context,
-    give,
-    is_coroutine_function,
-    new_untracked,
     track,
 )
-from ringpool._core.ring cimport (
-    CLOSED,
-    FULL,
-    NO_MEMORY,
-    PUT,
-    Put,
-    ring_accepted,
-    ring_close,
-    ring_free,
-    ring_is_closed,
-    ring_length,
-    ring_open,
-    ring_put,
-    ring_take,
-)
-from ringpool._core.worker cimport deliver, enter_fresh_context, fresh_context, leave_context, run_started, tell_if_quiet, unfinished, work
-
-from ringpool._core.future import set_run_here
-
-INITIALIZER_FAILED = "A thread initializer failed, the thread pool is not usable anymore"
+from ringpool._core.ring cimport ring_accepted, ring_close, ring_is_closed, ring_take
+from ringpool._core.worker cimport fail, resolve_queued, this_worker
 
 Counts = namedtuple(
     "Counts",
     "queued in_flight workers idle accepted succeeded failed cancelled withdrawn rejected forgotten",
 )
 
-# Workers start in an empty context, where the interpreter would copy that of
-# whoever happened to start them and keep it for the thread's life.
-_THREAD_OPTIONS = {"context": contextvars.Context()} if sys.version_info >= (3, 14) else {}
 
-cdef extern from "Python.h":
-    int Py_EnterRecursiveCall(const char*) except -1
-    void Py_LeaveRecursiveCall() noexcept
-
-cdef enum:
-    NEW, ALIVE, ABANDONED       # a Worker's phase
-
-
-# ---- the core's life -------------------------------------------------------------
-
-cdef Core* core_new(uint32_t max_workers, uint64_t capacity, uint64_t keep, bint copies_context, object future_type) except NULL:
-    cdef Core* core = new Core()
-    if not ring_open(&core.ring, capacity) or not ring_open(&core.finished, 0):
-        ring_free(&core.ring)
-        del core
-        raise MemoryError
-    core.max_workers = max_workers
-    core.keep.set(keep)
-    core.copies_context = copies_context
-    core.future_type = <PyTypeObject*>future_type
-    Py_INCREF(<PyObject*>future_type)
-    core.references.store(1)
-    return core
-
-
-cdef void core_release(Core* core) noexcept:
-    # The last one out: everybody else has gone, so the ring is drained.
-    cdef PyObject* job
-    cdef size_t i
-    if core.references.sub(1) != 1:
-        return
-    while True:
-        job = <PyObject*>ring_take(&core.finished)
-        if job == NULL:
-            break
-        Py_DECREF(job)
-    for i in range(core.roster.size()):
-        del core.roster[i]
-    ring_free(&core.ring)
-    ring_free(&core.finished)
-    Py_DECREF(<PyObject*>core.future_type)
-    del core
-
-
-cdef void core_close(Core* core) noexcept:
-    ring_close(&core.ring)
-    wake_all(&core.idlers)
-    gate_wake_all(&core.room)
-    tell_if_quiet(core)
-
-
-# ---- one worker's thread ------------------------------------------------------------
-
-cdef class WorkerMain:
-    """What a worker's thread runs; refers to the core and not to the pool object."""
-
-    cdef Core* core
-    cdef Worker* worker
-    cdef object initializer
-    cdef object safe_point
-
-    def __cinit__(self):
-        self.core = NULL
-
-    def __dealloc__(self):
-        if self.core != NULL:
-            core_release(self.core)
-
-    def __call__(self):
-        cdef uint32_t expected = NEW
-        if not self.worker.phase.cas(expected, ALIVE):
-            return                          # whoever started the thread gave up on it
-        thread = threading.current_thread()
-        name = _short_name(thread.name)
-        name_this_thread(name)
-        self.worker.ident = thread.ident
-        here().core = self.core
-        here().worker = self.worker
-        initializer, self.initializer = self.initializer, None
-        del thread, name
-        try:
-            if initializer is not None and not initializer():
-                _break(self.core)
-            del initializer
-            if self.core.copies_context:
-                fresh_context()
-            work(self.core, self.worker, self.safe_point)
-        finally:
-            here().core = NULL
-            here().worker = NULL
-            self.core.gone.add(1)
-            gate_wake_all(&self.core.quiet)
-
-
-def _safe_point():
-    """Entering a Python function serves what the interpreter wants of a thread."""
-
-
-cdef bytes _short_name(str name):
-    # The system keeps 15 bytes; the worker's number says more than the middle.
-    cdef bytes raw = name.encode("utf-8", "replace").replace(b"\0", b"")
-    if len(raw) <= 15:
-        return raw
-    number = b"_" + raw.rpartition(b"_")[2] if b"_" in raw else b""
-    if len(number) > 7:
-        number = b""
-    return raw[:15 - len(number)] + number
-
-
-cdef _break(Core* core):
-    # An initializer failed: refuse what comes, resolve what is queued.
-    core.broken.store(1)
-    core_close(core)
-    _resolve_queued(core, INITIALIZER_FAILED)
-
-
-cdef _resolve_queued(Core* core, broken_message):
-    # Everything still in the ring: cancelled, or failed with BrokenThreadPool.
-    cdef PyObject* job
-    while True:
-        job = <PyObject*>ring_take(&core.ring)
-        if job == NULL:
-            break
-        try:
-            if broken_message is None:
-                (<object>job).cancel()
-            else:
-                _fail(<FutureBase>job, BrokenThreadPool(broken_message))
-        finally:
-            core.unrun.tombstones.sub(1)
-            deliver(core, job)
-            core.removed.add(1)
-    gate_wake_all(&core.room)
-    tell_if_quiet(core)
-
-
-cdef _fail(FutureBase job, exception):
-    cdef PyObject* error = <PyObject*>exception
-    Py_INCREF(error)
-    if not future_settle(job, 1 << PENDING | 1 << RUNNING, FINISHED | FAILED, error):
-        Py_DECREF(error)
-
-
-# ---- admission ------------------------------------------------------------------------
-
-cdef PyObject* make_job(Core* core, PyObject* const* call, Py_ssize_t nargs, PyObject* kwnames) except NULL:
-    # call: fn, then the arguments, nargs of both together, then the values of
-    # kwnames.  The record comes with two references: the ring's and the caller's.
-    cdef PyObject* fn = call[0]
-    cdef PyObject* job
-    cdef PyObject* context
-    cdef PyObject** slots
-    cdef size_t n = nargs - 1, i
-    if not PyCallable_Check(fn):
-        raise TypeError(f"fn must be callable, got {<object>fn!r}")
-    if is_coroutine_function(fn):
-        _warn_coroutine(<object>fn)
-    if kwnames != NULL:
-        n += PyTuple_GET_SIZE(kwnames)
-    job = new_untracked(core.future_type)
-    if job == NULL:
-        raise MemoryError
-    slots = (<FutureBase>job).call
-    if n > INLINE:
-        slots = <PyObject**>PyMem_Malloc((n + 1) * sizeof(PyObject*))
-        if slots == NULL:
-            Py_DECREF(job)
-            raise MemoryError
-        slots[0] = NULL
-        (<FutureBase>job).call[1] = <PyObject*>slots
-    for i in range(1, n + 1):
-        give(call[i])
-        slots[i] = call[i]
-    give(fn)
-    (<FutureBase>job).call[0] = fn
-    (<FutureBase>job).nargs = n
-    if kwnames != NULL:
-        give(kwnames)
-        (<FutureBase>job).kwnames = kwnames
-    (<FutureBase>job).state.set(OWNED | PENDING)
-    (<FutureBase>job).unrun = &core.unrun
-    if core.copies_context:
-        context = current_context()
-        if not context_is_empty(context):
-            (<FutureBase>job).context = PyContext_CopyCurrent()
-            if (<FutureBase>job).context == NULL:
-                Py_DECREF(job)
-                raise
-    give(job)
-    return job
-
-
-cdef _warn_coroutine(fn):
-    warnings.warn(
-        f"{fn!r} is a coroutine function: calling it in a worker only makes a coroutine that nobody awaits",
-        RuntimeWarning,
-        stacklevel=1,
-    )
-
-
-cdef PyObject* admit(Engine self, PyObject* const* call, Py_ssize_t nargs, PyObject* kwnames, int64_t deadline) except NULL:
-    # The way of every job into the queue.  Either the job is accepted and its
-    # future returned, or an error is raised and no trace of the job is left.
-    cdef Core* core = self.core
-    cdef PyObject* job
-    cdef Put put
-    if core == NULL:
-        raise RuntimeError(f"{type(self).__name__}.__init__() was not called")
-    if nargs < 1:
-        raise TypeError("submit() missing 1 required positional argument: 'fn'")
-    if core.started.relaxed() < core.max_workers:
-        ensure_worker(self, core)
-    job = make_job(core, call, nargs, kwnames)
-    put = put_now(core, job)
-    if put == PUT:
-        job_put(&core.idlers)
-        return job
-    try:
-        if put == FULL and deadline != NOW:
-            put = put_when_room(core, job, deadline)
-        if put == PUT:
-            job_put(&core.idlers)
-            return job
-        core.rejected.add(1)
-        if put == CLOSED:
-            raise self._refusal()
-        if put == FULL:
-            raise self._full(deadline == FOREVER)
-        raise MemoryError
-    except:
-        Py_DECREF(job)
-        Py_DECREF(job)
-        raise
-
-
-cdef inline Put put_now(Core* core, PyObject* job) noexcept:
-    # A reader who lags holds producers back: what he has not read counts as
-    # not done.
-    if core.reading.relaxed() and ring_length(&core.finished) >= core.keep.relaxed() and not ring_is_closed(&core.ring):
-        return FULL
-    return ring_put(&core.ring, job)
-
-
-cdef Put put_when_room(Core* core, PyObject* job, int64_t deadline) except? NO_MEMORY:
-    cdef Waiter waiter
-    cdef Put put
-    cdef int woken = 1
-    cdef bint mine = here().core == core        # a worker of this queue waits for itself and its peers
-    try:
-        if mine and core.stuck.add(1) + 1 >= core.started.load():
-            # The last worker that could make room may not wait for it.
-            return put_now(core, job)
-        while True:
-            gate_enter(&core.room, &waiter)
-            put = put_now(core, job)
-            if put != FULL or not woken:
-                gate_leave(&core.room, &waiter)
-                return put
-            try:
-                woken = sleep_until_woken(&waiter, deadline)
-            except:
-                gate_leave(&core.room, &waiter)
-                raise
-            if not woken:
-                gate_leave(&core.room, &waiter)
-    finally:
-        if mine:
-            core.stuck.sub(1)
-
-
-cdef int ensure_worker(Engine self, Core* core) except -1:
-    # The thread first, then the job: if no thread can be started and there is
-    # none, the error leaves no trace of the job; if there is one, it will do.
-    cdef uint32_t reserved = core.reserved.load()
-    cdef Worker* worker
-    cdef WorkerMain main
-    cdef uint32_t expected = NEW
-    while True:
-        if reserved >= core.max_workers or unfinished(core) < reserved or ring_is_closed(&core.ring):
-            return 0
-        if core.reserved.cas(reserved, reserved + 1):
-            break
-    worker = new Worker()
-    main = WorkerMain()
-    main.core = core
-    core.references.add(1)
-    main.worker = worker
-    main.initializer = self.initializer
-    main.safe_point = _safe_point
-    thread = None
-    try:
-        if not roster_put(core, worker):
-            raise MemoryError
-        thread = threading.Thread(
-            target=main, name=f"{self._thread_name_prefix}_{reserved}", daemon=False, **_THREAD_OPTIONS
-        )
-        self._threads.add(thread)
-        thread.start()
-    except BaseException as error:
-        if worker.phase.cas(expected, ABANDONED):
-            self._threads.discard(thread)
-            roster_remove(core, worker)
-            core.reserved.sub(1)
-            gate_wake_all(&core.quiet)
-            if core.started.load() and isinstance(error, Exception):
-                return 0
-            raise
-        core.started.add(1)
-        raise
-    core.started.add(1)
-    return 0
-
+# ---- methods that take their arguments as they come -----------------------------------
 
 cdef PyObject* _submit(PyObject* self, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames) except NULL:
     return admit(<Engine>self, args, nargs, kwnames, FOREVER)
@@ -467,7 +87,7 @@ cdef class Engine:
 
     def _cancel_queued(self):
         """Cancel every job that has not started."""
-        _resolve_queued(_core(self), None)
+        resolve_queued(_core(self), None)
 
     def _ask_to_stop(self):
         """Tell running jobs, through :func:`stop_asked`, to end soon."""
@@ -538,7 +158,7 @@ cdef class Engine:
         old.ring.head.store(old.ring.tail.load() & ~CLOSED_BIT)
         for i in range(old.roster.size()):
             job = old.roster[i].current.load()
-            if job != NULL and old.roster[i] != here().worker:
+            if job != NULL and old.roster[i] != this_worker():
                 _fail_after_fork(<FutureBase>job)
 
     # ---- finished futures --------------------------------------------------------------
@@ -612,7 +232,7 @@ cdef class Engine:
         cdef vector[unsigned long] idents
         cdef PyObject* job
         cdef size_t i
-        idents.reserve(core.max_workers)
+        idents.reserve(2 * core.started.load() + 8)
         core.inspection.lock()
         core.inspecting.store(1)
         core.roster_lock.lock()
@@ -638,10 +258,13 @@ cdef class Engine:
         remains, so that the parts always add up to accepted.
         """
         cdef Core* core = _core(self)
-        cdef uint64_t succeeded = 0, failed = 0, started = 0
+        cdef uint64_t succeeded, failed, started
         cdef uint64_t accepted, resolved, in_flight
         cdef size_t i
         core.roster_lock.lock()
+        succeeded = core.retired.succeeded
+        failed = core.retired.failed
+        started = core.retired.started
         for i in range(core.roster.size()):
             succeeded += core.roster[i].succeeded.read()
             failed += core.roster[i].failed.read()
@@ -656,7 +279,7 @@ cdef class Engine:
         accepted = ring_accepted(&core.ring)
         resolved = succeeded + failed + <uint64_t>cancelled + <uint64_t>withdrawn
         return Counts(
-            accepted - resolved - in_flight, in_flight, core.started.load() - core.gone.load(), core.idlers.count.load(),
+            accepted - resolved - in_flight, in_flight, core.started.load() - core.gone.load() + core.spares.load(), core.idlers.count.load(),
             accepted, succeeded, failed, cancelled, withdrawn, core.rejected.load(), core.forgotten.load(),
         )
 
@@ -671,10 +294,6 @@ cdef class Engine:
     @property
     def _is_broken(self):
         return self.core != NULL and self.core.broken.load() != 0
-
-
-cdef bint is_quiet(Core* core, bint workers_too) noexcept:
-    return unfinished(core) == 0 and not (workers_too and core.reserved.load() - core.gone.load())
 
 
 cdef PyObject* _take_finished(Core* core) noexcept:
@@ -693,51 +312,13 @@ cdef _fail_after_fork(FutureBase job):
         if job.extension.condition != NULL:
             (<object>job.extension.condition)._at_fork_reinit()
             (<object>job.extension.waiters).clear()
-    _fail(job, BrokenThreadPool("the process was forked while this job was pending: it goes on in the parent only"))
+    fail(job, BrokenThreadPool("the process was forked while this job was pending: it goes on in the parent only"))
 
 
 cdef Core* _core(Engine self) except NULL:
     if self.core == NULL:
         raise RuntimeError(f"{type(self).__name__}.__init__() was not called")
     return self.core
-
-
-# ---- from inside a job --------------------------------------------------------------------
-
-def current_future():
-    """The future of the job that the calling thread is running, or None."""
-    cdef PyObject* job = NULL
-    if here().worker != NULL:
-        job = here().worker.current.relaxed()
-    return <object>job if job != NULL else None
-
-
-def stop_asked():
-    """Was the pool that runs the calling thread's job told to stop now?"""
-    return here().core != NULL and here().core.stop_asked.load() != 0
-
-
-def _run_here(FutureBase job):
-    # A worker that waits for a job of its own pool runs it in place: the last
-    # one awake may not sleep until a job is done that nobody could start.
-    cdef Core* core = here().core
-    if core == NULL or job.unrun != &core.unrun:
-        return
-    Py_EnterRecursiveCall(" while a job waits for a job")
-    try:
-        if not future_start(job):
-            return
-        core.unrun.tombstones.add(1)
-        if core.copies_context:
-            enter_fresh_context()
-        run_started(core, here().worker, job)
-        if core.copies_context:
-            leave_context()
-    finally:
-        Py_LeaveRecursiveCall()
-
-
-set_run_here(_run_here)
 
 
 # ---- the collector ---------------------------------------------------------------------------

@@ -24,13 +24,18 @@ logger = logging.getLogger("concurrent.futures")     # where users of the standa
 
 cdef tuple NAMES = ("PENDING", "RUNNING", "CANCELLED", "CANCELLED_AND_NOTIFIED", "FINISHED")
 cdef tuple DESCRIPTIONS = ("pending", "running", "cancelled", "cancelled", "finished")
+
+# Called before a thread waits for a job of an engine: what a worker of that very
+# engine does in place of a wait, or against it.
 cdef run_here = None
+cdef hire_spare = None
 
 
-def set_run_here(function):
-    """Engine's answer to a worker that waits for a job of its own pool."""
-    global run_here
-    run_here = function
+def set_worker_hooks(run, hire):
+    """Both take the future. *run*: for our own wait; *hire*: for a wait that is not ours."""
+    global run_here, hire_spare
+    run_here = run
+    hire_spare = hire
 
 
 cdef class FutureBase:
@@ -341,7 +346,7 @@ cdef uint32_t _wait_until_done(FutureBase self, timeout) except? 0:
     cdef Extension* extension
     cdef uint32_t state = self.state.acquire()
     cdef int woken = 1
-    if state & PHASE == PENDING and state & OWNED and run_here is not None:
+    if state & PHASE == PENDING and state & OWNED:
         run_here(self)
     if state & PHASE < CANCELLED:
         extension = _extension(self)
@@ -389,7 +394,10 @@ cdef Extension* _extension(FutureBase self) except NULL:
 cdef int _inflate(FutureBase self) except -1:
     cdef Extension* extension
     cdef uint32_t state
-    if self.state.acquire() & INFLATED:
+    cdef uint32_t known = self.state.acquire()
+    if known & PHASE == PENDING and known & OWNED:
+        hire_spare(self)
+    if known & INFLATED:
         return 0
     extension = _extension(self)
     condition = threading.Condition()

@@ -187,7 +187,6 @@ struct alignas(LINE) Worker {
     Parker parker;
     Worker *next_idle = nullptr;    // under Idlers::lock
     bool idle = false;              // on the idle list; under Idlers::lock
-    Word<std::uint32_t> phase;      // NEW, then RUNNING or ABANDONED, then GONE
     unsigned long ident = 0;        // of its thread
     // written by this worker only
     alignas(LINE) Tally taken;      // jobs it took from the ring and has dealt with, tombstones too
@@ -252,8 +251,10 @@ struct Core {
     Word<std::uint32_t> started;    // of those, whose thread has started
     Word<std::uint32_t> gone;       // of those, whose thread has left the core
     Word<std::uint32_t> stuck;      // workers that wait for room in their own queue
+    Word<std::uint32_t> spares;     // workers beyond max_workers, for jobs that wait for jobs
     Mutex roster_lock;
     std::vector<Worker *> roster;   // owned; under roster_lock
+    struct { std::uint64_t taken = 0, started = 0, succeeded = 0, failed = 0; } retired;    // sums of those erased from it
 
     Word<std::uint32_t> stop_asked; // running jobs shall end soon
     Word<std::uint32_t> broken;     // an initializer failed
@@ -271,17 +272,27 @@ inline bool roster_put(Core *core, Worker *worker) noexcept {
     catch (...) { return false; }
 }
 
-inline void roster_remove(Core *core, Worker *worker) noexcept {
+// Ends the worker; what it has counted stays counted.
+inline void roster_retire(Core *core, Worker *worker) noexcept {
     std::lock_guard<Mutex> hold(core->roster_lock);
+    core->retired.taken += worker->taken.read();
+    core->retired.started += worker->started.read();
+    core->retired.succeeded += worker->succeeded.read();
+    core->retired.failed += worker->failed.read();
     for (auto i = core->roster.begin(); i != core->roster.end(); ++i)
-        if (*i == worker) { core->roster.erase(i); return; }
+        if (*i == worker) { core->roster.erase(i); break; }
+    delete worker;
 }
 
-// The worker that the calling thread is, if it is one.
-struct Here { Core *core; Worker *worker; };
-inline Here &here() noexcept {
-    static thread_local Here place{nullptr, nullptr};
-    return place;
+// The worker that the calling thread is, if it is one; borrowed from its stack.
+struct Here {
+    Core *core = nullptr;
+    Worker *worker = nullptr;
+    struct _object *main = nullptr;
+};
+inline Here &this_thread() noexcept {
+    static thread_local Here here;
+    return here;
 }
 
 inline void name_this_thread(const char *name) noexcept {

@@ -70,7 +70,6 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         Parker parker
         Worker* next_idle
         bint idle
-        Word[uint32_t] phase
         unsigned long ident
         Tally taken
         Tally started
@@ -105,6 +104,12 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         size_t size() noexcept
         Worker*& operator[](size_t) noexcept
 
+    cdef cppclass Retired:
+        uint64_t taken
+        uint64_t started
+        uint64_t succeeded
+        uint64_t failed
+
     cdef cppclass Core:
         Ring ring
         Idlers idlers
@@ -124,8 +129,10 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         Word[uint32_t] started
         Word[uint32_t] gone
         Word[uint32_t] stuck
+        Word[uint32_t] spares
         Mutex roster_lock
         Roster roster
+        Retired retired
         Word[uint32_t] stop_asked
         Word[uint32_t] broken
         Mutex inspection
@@ -137,10 +144,11 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
     cdef cppclass Here:
         Core* core
         Worker* worker
+        PyObject* main
 
     bint roster_put(Core*, Worker*) noexcept
-    void roster_remove(Core*, Worker*) noexcept
-    Here& here() noexcept
+    void roster_retire(Core*, Worker*) noexcept
+    Here& this_thread() noexcept
 
     bint object_put(Objects*, PyObject*) noexcept
     const uint64_t CLOSED_BIT

@@ -5,12 +5,11 @@
 # for it at a safe point.
 
 from cpython.object cimport PyObject
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint32_t
 
+from ringpool._core.core cimport deliver, tell_if_quiet
 from ringpool._core.future cimport (
     FAILED,
-    FINISHED,
-    PHASE,
     FutureBase,
     future_arguments,
     future_drop_call,
@@ -18,12 +17,11 @@ from ringpool._core.future cimport (
     future_settle_quietly,
     future_start,
 )
-from ringpool._core.layout cimport Core, Worker, here, relax
-from ringpool._core.parking cimport gate_wake_all, gate_wake_one, list_idle, unlist_idle, wake_one
+from ringpool._core.layout cimport Core, Worker, relax
+from ringpool._core.parking cimport gate_wake_one, list_idle, unlist_idle, wake_one
 from ringpool._core.python cimport (
     PY_VECTORCALL_ARGUMENTS_OFFSET,
     Py_DECREF,
-    Py_XDECREF,
     PyContext_Enter,
     PyContext_Exit,
     PyContext_New,
@@ -34,56 +32,10 @@ from ringpool._core.python cimport (
     interpreter_calls,
     take_exception,
 )
-from ringpool._core.ring cimport (
-    PUT,
-    ring_accepted,
-    ring_is_closed,
-    ring_is_drained,
-    ring_length,
-    ring_put,
-    ring_ready,
-    ring_take,
-)
+from ringpool._core.ring cimport ring_is_closed, ring_is_drained, ring_ready, ring_take
 
 cdef enum:
     SAFE_POINT_JOBS = 64        # jobs between two safe points where the interpreter's wish cannot be seen
-
-
-cdef inline uint64_t unfinished(Core* core) noexcept nogil:
-    # Jobs accepted and not dealt with, tombstones included: never too few.
-    # What is done is read first, so that it cannot overtake what was accepted.
-    cdef uint64_t done = core.removed.load()
-    cdef size_t i
-    core.roster_lock.lock()
-    for i in range(core.roster.size()):
-        done += core.roster[i].taken.read()
-    core.roster_lock.unlock()
-    return ring_accepted(&core.ring) - done
-
-
-cdef inline void tell_if_quiet(Core* core) noexcept nogil:
-    # Ordered by the gates' locks alone: see gate_wake_all.
-    if unfinished(core) == 0:
-        gate_wake_all(&core.quiet)
-        if ring_is_closed(&core.ring):
-            gate_wake_all(&core.readers)
-
-
-cdef inline void deliver(Core* core, PyObject* job) noexcept:
-    # Takes over the reference to a resolved job.  Without a reader the oldest
-    # futures are forgotten; with one, producers are held back instead.
-    cdef PyObject* oldest
-    cdef uint64_t keep = core.keep.load()
-    if keep == 0 or ring_put(&core.finished, job) != PUT:
-        Py_DECREF(job)
-        return
-    gate_wake_one(&core.readers)
-    while not core.reading.load() and ring_length(&core.finished) > keep:
-        oldest = <PyObject*>ring_take(&core.finished)
-        if oldest == NULL:
-            break
-        core.forgotten.add(1)
-        Py_DECREF(oldest)
 
 
 cdef inline void run_started(Core* core, Worker* me, FutureBase job) noexcept:
@@ -194,8 +146,24 @@ cdef inline void work(Core* core, Worker* me, object safe_point) noexcept:
     tell_if_quiet(core)
 
 
+cdef inline void work_as_spare(Core* core, Worker* me, object safe_point) noexcept:
+    # Until the ring is empty.  Never a searcher, so no producer relies on it.
+    cdef PyObject* job = <PyObject*>ring_take(&core.ring)
+    while job != NULL:
+        run_taken(core, me, job)
+        call_quietly(safe_point)
+        job = <PyObject*>ring_take(&core.ring)
+
+
 cdef inline void call_quietly(object function) noexcept:
     try:
         function()
     except BaseException:
         pass
+
+
+cdef int hire(Core* core, object initializer, set threads, object name) except -1
+cdef bint on_worker_of(Core* core) noexcept
+cdef Worker* this_worker() noexcept
+cdef resolve_queued(Core* core, broken_message)
+cdef bint fail(FutureBase job, exception) except -1

@@ -1,0 +1,108 @@
+# The Core: what pool object and workers share, from its making to its end.
+
+from cpython.object cimport PyObject, PyTypeObject
+from libc.stdint cimport uint32_t, uint64_t
+
+from ringpool._core.layout cimport Core
+from ringpool._core.parking cimport gate_wake_all, gate_wake_one, wake_all
+from ringpool._core.python cimport Py_DECREF, Py_INCREF
+from ringpool._core.ring cimport (
+    PUT,
+    ring_accepted,
+    ring_close,
+    ring_free,
+    ring_is_closed,
+    ring_length,
+    ring_open,
+    ring_put,
+    ring_take,
+)
+
+
+cdef inline Core* core_new(
+    uint32_t max_workers, uint64_t capacity, uint64_t keep, bint copies_context, object future_type
+) except NULL:
+    # capacity 0: no bound.
+    cdef Core* core = new Core()
+    if not ring_open(&core.ring, capacity) or not ring_open(&core.finished, 0):
+        ring_free(&core.ring)
+        del core
+        raise MemoryError
+    core.max_workers = max_workers
+    core.keep.set(keep)
+    core.copies_context = copies_context
+    core.future_type = <PyTypeObject*>future_type
+    Py_INCREF(<PyObject*>future_type)
+    core.references.store(1)
+    return core
+
+
+cdef inline void core_release(Core* core) noexcept:
+    # The last one out: the ring is drained, and nobody is left to put or take.
+    cdef PyObject* job
+    cdef size_t i
+    if core.references.sub(1) != 1:
+        return
+    while True:
+        job = <PyObject*>ring_take(&core.finished)
+        if job == NULL:
+            break
+        Py_DECREF(job)
+    for i in range(core.roster.size()):
+        del core.roster[i]
+    ring_free(&core.ring)
+    ring_free(&core.finished)
+    Py_DECREF(<PyObject*>core.future_type)
+    del core
+
+
+cdef inline void core_close(Core* core) noexcept:
+    ring_close(&core.ring)
+    wake_all(&core.idlers)
+    gate_wake_all(&core.room)
+    tell_if_quiet(core)
+
+
+cdef inline uint64_t unfinished(Core* core) noexcept nogil:
+    # Jobs accepted and not dealt with, tombstones included: never too few.
+    # What is done is read first, so that it cannot overtake what was accepted.
+    cdef uint64_t done = core.removed.load()
+    cdef size_t i
+    core.roster_lock.lock()
+    done += core.retired.taken
+    for i in range(core.roster.size()):
+        done += core.roster[i].taken.read()
+    core.roster_lock.unlock()
+    return ring_accepted(&core.ring) - done
+
+
+cdef inline bint is_quiet(Core* core, bint workers_too) noexcept nogil:
+    # Is nothing left to do?  And have the workers left, if asked for?
+    return unfinished(core) == 0 and not (
+        workers_too and core.reserved.load() - core.gone.load() + core.spares.load()
+    )
+
+
+cdef inline void tell_if_quiet(Core* core) noexcept nogil:
+    # Ordered by the gates' locks alone: see gate_wake_all.
+    if unfinished(core) == 0:
+        gate_wake_all(&core.quiet)
+        if ring_is_closed(&core.ring):
+            gate_wake_all(&core.readers)
+
+
+cdef inline void deliver(Core* core, PyObject* job) noexcept:
+    # Takes over the reference to a resolved job.  Without a reader the oldest
+    # futures are forgotten; with one, producers are held back instead.
+    cdef PyObject* oldest
+    cdef uint64_t keep = core.keep.load()
+    if keep == 0 or ring_put(&core.finished, job) != PUT:
+        Py_DECREF(job)
+        return
+    gate_wake_one(&core.readers)
+    while not core.reading.load() and ring_length(&core.finished) > keep:
+        oldest = <PyObject*>ring_take(&core.finished)
+        if oldest == NULL:
+            break
+        core.forgotten.add(1)
+        Py_DECREF(oldest)

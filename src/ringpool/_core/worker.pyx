@@ -1,0 +1,271 @@
+"""The workers' threads: how they start, what they run, when they leave. Their loop: worker.pxd."""
+
+import contextvars
+import sys
+import threading
+from concurrent.futures.thread import BrokenThreadPool
+
+from cpython.object cimport PyObject
+from libc.stdint cimport uint32_t
+
+from ringpool._core.core cimport core_close, core_release, deliver, tell_if_quiet, unfinished
+from ringpool._core.future cimport FAILED, FINISHED, PENDING, RUNNING, FutureBase, future_settle, future_start
+from ringpool._core.layout cimport Core, Word, Worker, name_this_thread, roster_put, roster_retire, this_thread
+from ringpool._core.parking cimport gate_wake_all
+from ringpool._core.python cimport Py_DECREF, Py_INCREF
+from ringpool._core.ring cimport ring_is_closed, ring_ready, ring_take
+
+from ringpool._core.future import set_worker_hooks
+
+cdef extern from "Python.h":
+    int Py_EnterRecursiveCall(const char*) except -1
+    void Py_LeaveRecursiveCall() noexcept
+
+cdef enum:
+    NEW, ALIVE, ABANDONED
+
+INITIALIZER_FAILED = "A thread initializer failed, the thread pool is not usable anymore"
+
+# Workers start in an empty context, where the interpreter would copy that of
+# whoever happened to start them and keep it for the thread's life.
+_THREAD_OPTIONS = {"context": contextvars.Context()} if sys.version_info >= (3, 14) else {}
+
+
+cdef class WorkerMain:
+    """What a worker's thread runs; refers to the core and not to the pool object."""
+
+    cdef Core* core
+    cdef Worker* worker
+    cdef object initializer
+    cdef WorkerMain spare_of            # the worker whose wait this one makes up for, or None
+    cdef Word[uint32_t] has_spare
+    cdef Word[uint32_t] phase           # NEW, then ALIVE or ABANDONED
+
+    def __cinit__(self):
+        self.core = NULL
+
+    def __dealloc__(self):
+        if self.core != NULL:
+            core_release(self.core)
+
+    def __call__(self):
+        cdef uint32_t expected = NEW
+        if not self.phase.cas(expected, ALIVE):
+            return                          # whoever started the thread gave up on it
+        thread = threading.current_thread()
+        name_this_thread(_short_name(thread.name))
+        self.worker.ident = thread.ident
+        del thread
+        this_thread().core = self.core
+        this_thread().worker = self.worker
+        this_thread().main = <PyObject*>self
+        if self.core.copies_context:
+            fresh_context()
+        if self.spare_of is None:
+            initializer, self.initializer = self.initializer, None
+            if initializer is not None and not initializer():
+                _break(self.core)
+            del initializer
+            work(self.core, self.worker, _safe_point)
+            self.core.gone.add(1)
+        else:
+            _work_as_spare(self)
+            roster_retire(self.core, self.worker)
+            self.core.spares.sub(1)
+        this_thread().core = NULL
+        this_thread().worker = NULL
+        this_thread().main = NULL
+        gate_wake_all(&self.core.quiet)
+
+
+cdef _work_as_spare(WorkerMain self):
+    # Whoever waits puts a job and then looks at has_spare; we clear it and then
+    # look at the ring: one of us sees the other.
+    cdef uint32_t expected = 0
+    while True:
+        work_as_spare(self.core, self.worker, _safe_point)
+        self.spare_of.has_spare.store(0)
+        if not ring_ready(&self.core.ring):
+            return
+        expected = 0
+        if not self.spare_of.has_spare.cas(expected, 1):
+            return                          # it has hired another one already
+
+
+def _safe_point():
+    """Entering a Python function serves what the interpreter wants of a thread."""
+
+
+cdef bytes _short_name(str name):
+    # The system keeps 15 bytes; the worker's number says more than the middle.
+    cdef bytes raw = name.encode("utf-8", "replace")
+    cdef bytes number = b"_" + raw.rpartition(b"_")[2]
+    if len(raw) <= 15:
+        return raw
+    return raw[:15 - len(number)] + number if len(number) < 8 else raw[:15]
+
+
+# ---- hiring ------------------------------------------------------------------------
+
+cdef int hire(Core* core, object initializer, set threads, object name) except -1:
+    # The thread first, then the job: if no thread can be started and there is
+    # none, the error leaves no trace of the job; if there is one, it will do.
+    cdef uint32_t reserved = core.reserved.load()
+    while True:
+        if reserved >= core.max_workers or unfinished(core) < reserved or ring_is_closed(&core.ring):
+            return 0
+        if core.reserved.cas(reserved, reserved + 1):
+            break
+    try:
+        interrupted = _start(core, initializer, None, threads, f"{name}_{reserved}")
+    except BaseException as error:
+        core.reserved.sub(1)
+        gate_wake_all(&core.quiet)
+        if core.started.load() and isinstance(error, Exception):
+            return 0
+        raise
+    core.started.add(1)
+    if interrupted is not None:
+        raise interrupted
+    return 0
+
+
+def _hire_spare(FutureBase job):
+    """
+    Called by a worker before it waits, in a way we cannot serve in place, for a
+    job of its own pool: one more worker empties the queue and leaves.
+    """
+    cdef Core* core = this_thread().core
+    cdef WorkerMain mine
+    cdef uint32_t expected = 0
+    if core == NULL or job.unrun != &core.unrun or core.idlers.count.load():
+        return                              # an idle worker has been woken, or will be
+    mine = <WorkerMain>this_thread().main
+    if not mine.has_spare.cas(expected, 1):
+        return
+    core.spares.add(1)
+    try:
+        interrupted = _start(core, None, mine, None, threading.current_thread().name + "_spare")
+    except BaseException:
+        mine.has_spare.store(0)
+        core.spares.sub(1)
+        gate_wake_all(&core.quiet)
+        raise
+    if interrupted is not None:
+        raise interrupted
+
+
+cdef object _start(Core* core, initializer, WorkerMain spare_of, set threads, name):
+    # When this raises there is no worker.  When a signal handler raised while
+    # we waited for a thread that did start, there is one: that exception is
+    # returned.
+    cdef WorkerMain main = WorkerMain()
+    cdef Worker* worker = new Worker()
+    cdef uint32_t expected = NEW
+    if not roster_put(core, worker):
+        del worker
+        raise MemoryError
+    core.references.add(1)
+    main.core = core
+    main.worker = worker
+    main.initializer = initializer
+    main.spare_of = spare_of
+    try:
+        thread = threading.Thread(target=main, name=name, daemon=False, **_THREAD_OPTIONS)
+        if threads is not None:
+            threads.add(thread)
+        thread.start()
+    except BaseException as error:
+        if not main.phase.cas(expected, ABANDONED):
+            return error
+        if threads is not None:
+            threads.discard(thread)
+        roster_retire(core, worker)
+        raise
+    return None
+
+
+# ---- resolving what no worker will run ----------------------------------------------
+
+cdef _break(Core* core):
+    # An initializer failed: refuse what comes, resolve what is queued.
+    core.broken.store(1)
+    core_close(core)
+    resolve_queued(core, INITIALIZER_FAILED)
+
+
+cdef resolve_queued(Core* core, broken_message):
+    # Everything still in the ring: cancelled, or failed with BrokenThreadPool.
+    cdef PyObject* job
+    while True:
+        job = <PyObject*>ring_take(&core.ring)
+        if job == NULL:
+            break
+        try:
+            if broken_message is None:
+                (<object>job).cancel()
+            else:
+                fail(<FutureBase>job, BrokenThreadPool(broken_message))
+        finally:
+            core.unrun.tombstones.sub(1)
+            deliver(core, job)
+            core.removed.add(1)
+    gate_wake_all(&core.room)
+    tell_if_quiet(core)
+
+
+cdef bint fail(FutureBase job, exception) except -1:
+    cdef PyObject* error = <PyObject*>exception
+    Py_INCREF(error)
+    if future_settle(job, 1 << PENDING | 1 << RUNNING, FINISHED | FAILED, error):
+        return True
+    Py_DECREF(error)
+    return False
+
+
+# ---- from inside a job ------------------------------------------------------------------
+
+cdef bint on_worker_of(Core* core) noexcept:
+    return this_thread().core == core
+
+
+cdef Worker* this_worker() noexcept:
+    return this_thread().worker
+
+
+def current_future():
+    """The future of the job that the calling thread is running, or None."""
+    cdef PyObject* job = NULL
+    if this_thread().worker != NULL:
+        job = this_thread().worker.current.relaxed()
+    return <object>job if job != NULL else None
+
+
+def stop_asked():
+    """Was the pool that runs the calling thread's job told to stop now?"""
+    return this_thread().core != NULL and this_thread().core.stop_asked.load() != 0
+
+
+def _run_here(FutureBase job):
+    """
+    Called by a worker before it waits for a job of its own pool: runs that job
+    in place, unless somebody else has started it.
+    """
+    cdef Core* core = this_thread().core
+    if core == NULL or job.unrun != &core.unrun:
+        return
+    Py_EnterRecursiveCall(" while a job waits for a job")
+    try:
+        if not future_start(job):
+            return
+        core.unrun.tombstones.add(1)
+        if core.copies_context:
+            enter_fresh_context()
+        run_started(core, this_thread().worker, job)
+        if core.copies_context:
+            leave_context()
+    finally:
+        Py_LeaveRecursiveCall()
+
+
+set_worker_hooks(_run_here, _hire_spare)
