@@ -19,6 +19,7 @@ from ringpool._core.python cimport (
     give,
     is_coroutine_function,
     new_untracked,
+    track_early,
 )
 from ringpool._core.ring cimport CLOSED, FULL, NO_MEMORY, PUT, Put, ring_is_closed, ring_length, ring_put
 from ringpool._core.worker cimport hire, on_worker_of
@@ -77,6 +78,7 @@ cdef inline PyObject* make_job(Core* core, PyObject* const* call, Py_ssize_t nar
             if (<FutureBase>job).context == NULL:
                 Py_DECREF(job)
                 raise
+    track_early(job)
     give(job)
     return job
 

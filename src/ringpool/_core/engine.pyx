@@ -20,7 +20,7 @@ from ringpool._core.python cimport (
     PyCFunction,
     PyMethodDef,
     add_method,
-    track,
+    track_late,
 )
 from ringpool._core.ring cimport ring_accepted, ring_close, ring_is_closed, ring_take
 from ringpool._core.worker cimport fail, resolve_queued, this_worker
@@ -217,7 +217,7 @@ cdef class Engine:
             future_unlock(<FutureBase>job, state)
             if state & PHASE == PENDING:
                 core.removed.add(1)
-                track(job)
+                track_late(job)
                 future = <object>job
                 Py_DECREF(job)
                 tell_if_quiet(core)

@@ -21,7 +21,7 @@ from cpython.object cimport PyObject
 from libc.stdint cimport uint32_t
 
 from ringpool._core.layout cimport Extension, Unrun, Word, relax
-from ringpool._core.python cimport Py_DECREF, Py_XDECREF, PyMem_Free, hand_over, is_collectable, track
+from ringpool._core.python cimport Py_DECREF, Py_XDECREF, PyMem_Free, hand_over, is_collectable, track_late
 
 cdef enum:
     PENDING = 0
@@ -92,7 +92,7 @@ cdef inline bint future_settle_quietly(FutureBase self, PyObject* outcome, uint3
         return False
     self.outcome = outcome
     if is_collectable(outcome):
-        track(<PyObject*>self)
+        track_late(<PyObject*>self)
     hand_over(outcome)
     self.state.release(OWNED | FINISHED | failed)
     return True

@@ -15,7 +15,7 @@ from ringpool._core.parking cimport (
     gate_wake_all,
     sleep_until_woken,
 )
-from ringpool._core.python cimport Py_DECREF, Py_INCREF, PyTuple_GET_SIZE, Py_XDECREF, hand_over, track
+from ringpool._core.python cimport Py_DECREF, Py_INCREF, PyTuple_GET_SIZE, Py_XDECREF, hand_over, track_late
 
 cdef extern from "Python.h":
     int PyObject_GenericSetAttr(object, object, object) except -1
@@ -54,7 +54,7 @@ cdef class FutureBase:
             del self.extension
 
     def __setattr__(self, name, value):
-        track(<PyObject*>self)      # a plain job's record is not, until it can be part of a cycle
+        track_late(<PyObject*>self)      # a plain job's record is not, until it can be part of a cycle
         PyObject_GenericSetAttr(self, name, value)
 
     def __repr__(self):
@@ -257,7 +257,7 @@ cdef bint future_settle(FutureBase self, uint32_t allowed, uint32_t phase, PyObj
             self.unrun.succeeded.add(1)
         self.unrun.tombstones.add(1)
     if outcome != NULL:
-        track(<PyObject*>self)
+        track_late(<PyObject*>self)
         hand_over(outcome)
     future_unlock(self, (state & ~PHASE) | phase)
 
@@ -329,7 +329,7 @@ cdef _overwrite(FutureBase self, value, uint32_t failed):
     cdef uint32_t state
     cdef PyObject* old
     Py_INCREF(<PyObject*>value)
-    track(<PyObject*>self)
+    track_late(<PyObject*>self)
     state = future_lock(self)
     old = self.outcome
     self.outcome = <PyObject*>value
@@ -381,7 +381,7 @@ cdef Extension* _extension(FutureBase self) except NULL:
     cdef uint32_t state
     if self.extension == NULL:
         fresh = new Extension()
-        track(<PyObject*>self)
+        track_late(<PyObject*>self)
         state = future_lock(self)
         if self.extension == NULL:
             self.extension = fresh

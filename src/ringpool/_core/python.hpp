@@ -97,9 +97,19 @@ inline PyObject *new_untracked(PyTypeObject *type) noexcept {
     return o;
 }
 
-inline void track(PyObject *o) noexcept {
+// When the collector learns of an object of new_untracked.  With the GIL late,
+// when the object can have become part of a cycle: most never do, and what is
+// not tracked costs no collection anything.  Without it early, by the thread
+// that made it, since two threads must not track one object at a time.
+#ifdef Py_GIL_DISABLED
+inline void track_early(PyObject *o) noexcept { PyObject_GC_Track(o); }
+inline void track_late(PyObject *) noexcept {}
+#else
+inline void track_early(PyObject *) noexcept {}
+inline void track_late(PyObject *o) noexcept {
     if (!PyObject_GC_IsTracked(o)) PyObject_GC_Track(o);
 }
+#endif
 
 // Can the collector have anything to do with it?
 inline bool is_collectable(PyObject *o) noexcept { return PyObject_IS_GC(o); }

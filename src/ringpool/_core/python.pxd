@@ -13,7 +13,8 @@ cdef extern from "python.hpp" namespace "ringpool" nogil:
     bint on_main_thread() noexcept
     PyObject* take_exception() noexcept
     PyObject* new_untracked(PyTypeObject*) noexcept
-    void track(PyObject*) noexcept
+    void track_early(PyObject*) noexcept
+    void track_late(PyObject*) noexcept
     bint is_collectable(PyObject*) noexcept
     bint is_coroutine_function(PyObject*) noexcept
 
