@@ -131,7 +131,7 @@ class ThreadPoolExecutor(Engine, futures.ThreadPoolExecutor):
         self._close()
         if cancel_futures:
             self._cancel_queued()
-        if wait and threading.current_thread() not in self._threads:
+        if wait:
             self._wait_until_quiet(None, True)
 
     def _refusal(self) -> RuntimeError:

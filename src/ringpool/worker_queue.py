@@ -1,7 +1,6 @@
 """The worker queue: bounded, with backpressure, results as they finish, and an end that drains."""
 
 import itertools
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
@@ -159,7 +158,7 @@ class WorkerQueue(Engine):
         """
         timeout = checks.seconds("timeout", timeout)
         self._close()
-        self._wait(timeout)
+        self._wait_until_quiet(timeout, True)
         return self._report()
 
     def stop_now(self) -> StopReport:
@@ -181,12 +180,7 @@ class WorkerQueue(Engine):
         Returns False when *timeout* seconds passed first; None: no limit.
         Inside a job of this queue it does not wait but only tells.
         """
-        return self._wait(checks.seconds("timeout", timeout))
-
-    def _wait(self, timeout: float | None) -> bool:
-        if threading.current_thread() in self._threads:
-            timeout = 0
-        return self._wait_until_quiet(timeout, self._closed)
+        return self._wait_until_quiet(checks.seconds("timeout", timeout), self._closed)
 
     def _report(self) -> StopReport:
         names = {thread.ident: thread.name for thread in list(self._threads)}

@@ -10,6 +10,7 @@ from ringpool._core.layout cimport FOREVER, NOW, Core, Waiter
 from ringpool._core.parking cimport gate_enter, gate_leave, job_put, sleep_until_woken
 from ringpool._core.python cimport (
     Py_DECREF,
+    Py_XDECREF,
     PyCallable_Check,
     PyContext_CopyCurrent,
     PyMem_Malloc,
@@ -23,6 +24,14 @@ from ringpool._core.python cimport (
 )
 from ringpool._core.ring cimport CLOSED, FULL, NO_MEMORY, PUT, Put, ring_is_closed, ring_length, ring_put
 from ringpool._core.worker cimport hire, on_worker_of
+
+
+cdef inline int check_callable(PyObject* fn) except -1:
+    if not PyCallable_Check(fn):
+        raise TypeError(f"fn must be callable, got {<object>fn!r}")
+    if is_coroutine_function(fn):
+        _warn_coroutine(<object>fn)
+    return 0
 
 
 cdef inline object _warn_coroutine(object fn):
@@ -40,18 +49,18 @@ cdef inline PyObject* make_job(Core* core, PyObject* const* call, Py_ssize_t nar
     # kwnames.  The record comes with two references: the ring's and the caller's.
     cdef PyObject* fn = call[0]
     cdef PyObject* job
-    cdef PyObject* context
+    cdef PyObject* context = NULL
     cdef PyObject** slots
     cdef size_t n = nargs - 1, i
-    if not PyCallable_Check(fn):
-        raise TypeError(f"fn must be callable, got {<object>fn!r}")
-    if is_coroutine_function(fn):
-        _warn_coroutine(<object>fn)
     if kwnames != NULL:
         n += PyTuple_GET_SIZE(kwnames)
+    if core.copies_context and not context_is_empty(current_context()):
+        context = PyContext_CopyCurrent()
     job = new_untracked(core.future_type)
     if job == NULL:
+        Py_XDECREF(context)
         raise MemoryError
+    (<FutureBase>job).context = context
     slots = (<FutureBase>job).call
     if n > INLINE:
         slots = <PyObject**>PyMem_Malloc((n + 1) * sizeof(PyObject*))
@@ -71,24 +80,20 @@ cdef inline PyObject* make_job(Core* core, PyObject* const* call, Py_ssize_t nar
         (<FutureBase>job).kwnames = kwnames
     (<FutureBase>job).state.set(OWNED | PENDING)
     (<FutureBase>job).unrun = &core.unrun
-    if core.copies_context:
-        context = current_context()
-        if not context_is_empty(context):
-            (<FutureBase>job).context = PyContext_CopyCurrent()
-            if (<FutureBase>job).context == NULL:
-                Py_DECREF(job)
-                raise
     track_early(job)
     give(job)
     return job
 
 
 cdef inline Put put_now(Core* core, PyObject* job) noexcept:
-    # A reader who lags holds producers back: what he has not read counts as
-    # not done.
-    if core.reading.relaxed() and ring_length(&core.finished) >= core.keep.relaxed() and not ring_is_closed(&core.ring):
+    if reader_lags(core) and not ring_is_closed(&core.ring):
         return FULL
     return ring_put(&core.ring, job)
+
+
+cdef inline bint reader_lags(Core* core) noexcept:
+    # Then it holds producers back: what it has not read counts as not done.
+    return core.reading.relaxed() and ring_length(&core.finished) >= core.keep.relaxed()
 
 
 cdef inline Put put_when_room(Core* core, PyObject* job, int64_t deadline) except? NO_MEMORY:
@@ -97,7 +102,7 @@ cdef inline Put put_when_room(Core* core, PyObject* job, int64_t deadline) excep
     cdef int woken = 1
     cdef bint mine = on_worker_of(core)        # a worker of this queue waits for itself and its peers
     try:
-        if mine and core.stuck.add(1) + 1 >= core.started.load():
+        if mine and core.stuck.add(1) + 1 >= core.started.load() and not reader_lags(core):
             # The last worker that could make room may not wait for it.
             return put_now(core, job)
         while True:
@@ -128,6 +133,7 @@ cdef inline PyObject* admit(Engine self, PyObject* const* call, Py_ssize_t nargs
         raise RuntimeError(f"{type(self).__name__}.__init__() was not called")
     if nargs < 1:
         raise TypeError("submit() missing 1 required positional argument: 'fn'")
+    check_callable(call[0])
     if core.started.relaxed() < core.max_workers:
         hire(core, self.initializer, self._threads, self._thread_name_prefix)
     job = make_job(core, call, nargs, kwnames)

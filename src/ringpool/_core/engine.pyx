@@ -23,7 +23,7 @@ from ringpool._core.python cimport (
     track_late,
 )
 from ringpool._core.ring cimport ring_accepted, ring_close, ring_is_closed, ring_take
-from ringpool._core.worker cimport fail, resolve_queued, this_worker
+from ringpool._core.worker cimport fail, on_worker_of, resolve_queued, this_worker
 
 Counts = namedtuple(
     "Counts",
@@ -98,12 +98,15 @@ cdef class Engine:
         Wait until nothing accepted is unfinished, and the workers have ended if asked for.
 
         False when *timeout* passed first. The threads are joined, so that
-        nothing of them is left when this returns True.
+        nothing of them is left when this returns True. On a worker of this
+        very pool it only tells: a job cannot see its own end.
         """
         cdef Core* core = _core(self)
         cdef Waiter waiter
         cdef int64_t deadline = deadline_of(timeout)
         cdef int woken = 1
+        if on_worker_of(core):
+            return is_quiet(core, workers_too)
         while not is_quiet(core, workers_too):
             if not woken:
                 return False

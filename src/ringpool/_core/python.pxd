@@ -41,7 +41,7 @@ cdef extern from "Python.h":
     void PyErr_SetObject(PyObject*, PyObject*) noexcept
     void PyErr_SetString(PyObject*, const char*) noexcept
     PyObject* PyContext_New() noexcept
-    PyObject* PyContext_CopyCurrent() noexcept
+    PyObject* PyContext_CopyCurrent() except NULL
     int PyContext_Enter(PyObject*) noexcept
     int PyContext_Exit(PyObject*) noexcept
     bint PyCallable_Check(PyObject*) noexcept
