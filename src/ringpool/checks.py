@@ -41,6 +41,8 @@ def seconds(name, value):
     if value is None:
         return None
     try:
+        if isinstance(value, (str, bytes, bytearray)):
+            raise TypeError
         limit = float(value)
     except OverflowError:
         return None if value > 0 else 0.0

@@ -63,28 +63,32 @@ class WorkerQueue(Engine):
         keep_results: int | None = None,
     ):
         workers = checks.whole_number("workers", workers, least=1)
-        self._capacity = checks.whole_number("capacity", capacity, least=1)
-        keep = self._capacity + workers
+        capacity = checks.whole_number("capacity", capacity, least=1)
+        keep = capacity + workers
         if keep_results is not None:
             keep = checks.whole_number("keep_results", keep_results, least=0)
         if name is not None:
             checks.thread_name("name", name)
         checks.context(context)
-        self._keep = keep
-        self.name = name or f"WorkerQueue-{WorkerQueue._counter()}"
+        name = name or f"WorkerQueue-{WorkerQueue._counter()}"
         Engine.__init__(
             self,
             future_type=Future,
             max_workers=workers,
-            capacity=self._capacity,
+            capacity=capacity,
             keep=keep,
             copies_context=context == "copy",
-            thread_name_prefix=self.name,
+            thread_name_prefix=name,
             initializer=None,
         )
+        self.name = name
+        self._capacity = capacity
+        self._keep = keep
         lifecycle.watch(self)
 
     def __repr__(self) -> str:
+        if not hasattr(self, "_keep"):
+            return f"<{type(self).__name__} that was not made>"
         stats = self.stats()
         state = "stopped" if self._closed else "open"
         return (

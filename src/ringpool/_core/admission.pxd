@@ -102,7 +102,7 @@ cdef inline Put put_when_room(Core* core, PyObject* job, int64_t deadline) excep
     cdef int woken = 1
     cdef bint mine = on_worker_of(core)        # a worker of this queue waits for itself and its peers
     try:
-        if mine and core.stuck.add(1) + 1 >= core.started.load() and not reader_lags(core):
+        if mine and core.stuck.add(1) + 1 >= core.reserved.load() and not reader_lags(core):
             # The last worker that could make room may not wait for it.
             return put_now(core, job)
         while True:
@@ -127,16 +127,26 @@ cdef inline PyObject* admit(Engine self, PyObject* const* call, Py_ssize_t nargs
     # The way of every job into the queue.  Either the job is accepted and its
     # future returned, or an error is raised and no trace of the job is left.
     cdef Core* core = self.core
-    cdef PyObject* job
-    cdef Put put
     if core == NULL:
         raise RuntimeError(f"{type(self).__name__}.__init__() was not called")
     if nargs < 1:
         raise TypeError("submit() missing 1 required positional argument: 'fn'")
     check_callable(call[0])
-    if core.started.relaxed() < core.max_workers:
+    if core.reserved.relaxed() >= core.max_workers:
+        return enter(self, core, call, nargs, kwnames, deadline)
+    core.coming.add(1)
+    try:
         hire(core, self.initializer, self._threads, self._thread_name_prefix)
-    job = make_job(core, call, nargs, kwnames)
+        return enter(self, core, call, nargs, kwnames, deadline)
+    finally:
+        core.coming.sub(1)
+
+
+cdef inline PyObject* enter(
+    Engine self, Core* core, PyObject* const* call, Py_ssize_t nargs, PyObject* kwnames, int64_t deadline
+) except NULL:
+    cdef Put put
+    cdef PyObject* job = make_job(core, call, nargs, kwnames)
     put = put_now(core, job)
     if put == PUT:
         job_put(&core.idlers)

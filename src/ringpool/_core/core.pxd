@@ -101,8 +101,13 @@ cdef inline void deliver(Core* core, PyObject* job) noexcept:
         return
     gate_wake_one(&core.readers)
     while not core.reading.load() and ring_length(&core.finished) > keep:
-        oldest = <PyObject*>ring_take(&core.finished)
+        oldest = NULL
+        core.forgetting.lock()
+        if not core.reading.load():
+            oldest = <PyObject*>ring_take(&core.finished)
+            if oldest != NULL:
+                core.forgotten.add(1)
+        core.forgetting.unlock()
         if oldest == NULL:
             break
-        core.forgotten.add(1)
         Py_DECREF(oldest)

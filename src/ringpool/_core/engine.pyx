@@ -9,7 +9,7 @@ from libcpp.vector cimport vector
 
 from ringpool._core.admission cimport admit
 from ringpool._core.core cimport core_close, core_new, core_release, deliver, is_quiet, tell_if_quiet, unfinished
-from ringpool._core.future cimport PENDING, PHASE, FutureBase, future_lock, future_unlock
+from ringpool._core.future cimport PENDING, PHASE, FutureBase, future_lock, future_run_callbacks, future_unlock
 from ringpool._core.layout cimport CLOSED_BIT, FOREVER, NOW, Core, Objects, Ring, Waiter, object_put
 from ringpool._core.parking cimport deadline_of, gate_enter, gate_leave, gate_wake_one, sleep_until_woken
 from ringpool._core.python cimport (
@@ -167,10 +167,15 @@ cdef class Engine:
     # ---- finished futures --------------------------------------------------------------
 
     def _start_reading(self):
-        """From now on finished futures wait for their reader; how many were forgotten before."""
+        """From now on finished futures wait for their reader, unless some were forgotten before: how many."""
         cdef Core* core = _core(self)
-        core.reading.store(1)
-        return core.forgotten.load()
+        cdef uint64_t forgotten
+        core.forgetting.lock()
+        forgotten = core.forgotten.load()
+        if forgotten == 0:
+            core.reading.store(1)
+        core.forgetting.unlock()
+        return forgotten
 
     def _next_finished(self):
         """The next finished future; None when closed and everything accepted was handed out."""
@@ -263,6 +268,7 @@ cdef class Engine:
         cdef Core* core = _core(self)
         cdef uint64_t succeeded, failed, started
         cdef uint64_t accepted, resolved, in_flight
+        cdef uint32_t workers, idle
         cdef size_t i
         core.roster_lock.lock()
         succeeded = core.retired.succeeded
@@ -281,8 +287,11 @@ cdef class Engine:
         withdrawn = core.withdrawn.load()
         accepted = ring_accepted(&core.ring)
         resolved = succeeded + failed + <uint64_t>cancelled + <uint64_t>withdrawn
+        idle = core.idlers.count.load()         # before the workers, of which they are some
+        workers = core.spares.load() - core.gone.load()
+        workers += core.reserved.load()
         return Counts(
-            accepted - resolved - in_flight, in_flight, core.started.load() - core.gone.load() + core.spares.load(), core.idlers.count.load(),
+            accepted - resolved - in_flight, in_flight, workers, idle,
             accepted, succeeded, failed, cancelled, withdrawn, core.rejected.load(), core.forgotten.load(),
         )
 
@@ -316,6 +325,7 @@ cdef _fail_after_fork(FutureBase job):
             (<object>job.extension.condition)._at_fork_reinit()
             (<object>job.extension.waiters).clear()
     fail(job, BrokenThreadPool("the process was forked while this job was pending: it goes on in the parent only"))
+    future_run_callbacks(job)
 
 
 cdef Core* _core(Engine self) except NULL:

@@ -127,3 +127,4 @@ cdef inline void future_drop_call(FutureBase self) noexcept:
 
 cdef bint future_settle(FutureBase self, uint32_t allowed, uint32_t phase, PyObject* outcome) except -1
 cdef void future_settle_loudly(FutureBase self, PyObject* outcome, uint32_t failed) noexcept
+cdef void future_run_callbacks(FutureBase self) noexcept

@@ -96,6 +96,7 @@ cdef class FutureBase:
         cdef uint32_t state = self.state.acquire()
         cdef uint32_t phase = CANCELLED_AND_NOTIFIED if state & OWNED else CANCELLED
         if future_settle(self, 1 << PENDING, phase, NULL):
+            future_run_callbacks(self)
             return True
         return self.cancelled()
 
@@ -104,6 +105,7 @@ cdef class FutureBase:
         if not future_settle(self, 1 << PENDING | 1 << RUNNING, FINISHED, <PyObject*>result):
             Py_DECREF(<PyObject*>result)
             raise InvalidStateError(f"{self._state}: {self!r}")
+        future_run_callbacks(self)
 
     def set_exception(self, exception):
         if exception is not None and not isinstance(exception, BaseException):
@@ -113,6 +115,7 @@ cdef class FutureBase:
         if not future_settle(self, 1 << PENDING | 1 << RUNNING, FINISHED | failed, <PyObject*>exception):
             Py_DECREF(<PyObject*>exception)
             raise InvalidStateError(f"{self._state}: {self!r}")
+        future_run_callbacks(self)
 
     def set_running_or_notify_cancel(self):
         cdef uint32_t state = future_lock(self)
@@ -230,7 +233,8 @@ cdef class FutureBase:
 
 cdef bint future_settle(FutureBase self, uint32_t allowed, uint32_t phase, PyObject* outcome) except -1:
     # From one of the phases in the set `allowed` to `phase` (with FAILED), and
-    # tells everybody.  Takes over the reference to outcome when it returns True.
+    # wakes whoever waits; the caller runs the callbacks when its own books are
+    # right.  Takes over the reference to outcome when it returns True.
     cdef uint32_t state
     condition = None
     while True:
@@ -262,13 +266,15 @@ cdef bint future_settle(FutureBase self, uint32_t allowed, uint32_t phase, PyObj
     future_unlock(self, (state & ~PHASE) | phase)
 
     if condition is not None:
-        _tell_waiters(self, phase)
-        condition.notify_all()
-        condition.release()
+        try:
+            _tell_waiters(self, phase)
+            condition.notify_all()
+        except Exception:
+            logger.exception("exception in a waiter for %r", self)
+        finally:
+            condition.release()
     if state & WATCHED:
         gate_wake_all(&self.extension.gate)
-        if state & PHASE < CANCELLED:
-            _run_callbacks(self)
     if state & PHASE == PENDING:
         future_drop_call(self)
     return True
@@ -276,7 +282,8 @@ cdef bint future_settle(FutureBase self, uint32_t allowed, uint32_t phase, PyObj
 
 cdef void future_settle_loudly(FutureBase self, PyObject* outcome, uint32_t failed) noexcept:
     # RUNNING -> FINISHED by a worker, which nothing may end: what goes wrong in
-    # here is logged.  Takes over the reference to outcome in any case.
+    # here is logged.  Takes over the reference to outcome in any case; leaves
+    # the callbacks to the caller.
     try:
         if future_settle(self, 1 << RUNNING, FINISHED | failed, outcome):
             return
@@ -299,15 +306,22 @@ cdef _tell_waiters(FutureBase self, uint32_t phase):
             waiter.add_result(self)
 
 
-cdef _run_callbacks(FutureBase self):
+cdef void future_run_callbacks(FutureBase self) noexcept:
+    # Of a future that is done, each once, whoever comes here; what they raise
+    # is logged.
     cdef Objects callbacks
     cdef size_t i
+    if self.extension == NULL:
+        return
     _take_callbacks(self, callbacks)
     for i in range(callbacks.size()):
         try:
             (<object>callbacks[i])(self)
         except BaseException:
-            logger.exception("exception calling callback for %r", self)
+            try:
+                logger.exception("exception calling callback for %r", self)
+            except BaseException:
+                pass                # a handler of the user's; nothing is left to tell it to
         Py_DECREF(callbacks[i])
 
 

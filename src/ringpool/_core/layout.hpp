@@ -239,7 +239,8 @@ struct Core {
     Ring finished;                  // futures kept for results(), oldest first
     Word<std::uint64_t> keep;       // how many of them without a reader; 0: none
     Word<std::uint32_t> reading;    // results() was called
-    Word<std::uint64_t> forgotten;  // finished futures dropped for want of a reader
+    Mutex forgetting;               // held to set `reading`, and while a future is forgotten for want of it
+    Word<std::uint64_t> forgotten;  // how many were
 
     Unrun unrun;
     Word<std::uint64_t> removed;    // jobs taken from the ring by other threads than workers
@@ -249,6 +250,7 @@ struct Core {
     std::uint32_t max_workers = 0;
     Word<std::uint32_t> reserved;   // workers that exist or are being started
     Word<std::uint32_t> started;    // of those, whose thread has started
+    Word<std::uint32_t> coming;     // producers on their way in while workers may still be hired
     Word<std::uint32_t> gone;       // of those, whose thread has left the core
     Word<std::uint32_t> stuck;      // workers that wait for room in their own queue
     Word<std::uint32_t> spares;     // workers beyond max_workers, for jobs that wait for jobs

@@ -119,6 +119,7 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         Ring finished
         Word[uint64_t] keep
         Word[uint32_t] reading
+        Mutex forgetting
         Word[uint64_t] forgotten
         Unrun unrun
         Word[uint64_t] removed
@@ -127,6 +128,7 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         uint32_t max_workers
         Word[uint32_t] reserved
         Word[uint32_t] started
+        Word[uint32_t] coming
         Word[uint32_t] gone
         Word[uint32_t] stuck
         Word[uint32_t] spares

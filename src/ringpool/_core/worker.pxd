@@ -13,6 +13,7 @@ from ringpool._core.future cimport (
     FutureBase,
     future_arguments,
     future_drop_call,
+    future_run_callbacks,
     future_settle_loudly,
     future_settle_quietly,
     future_start,
@@ -22,6 +23,7 @@ from ringpool._core.parking cimport gate_wake_one, list_idle, unlist_idle, wake_
 from ringpool._core.python cimport (
     PY_VECTORCALL_ARGUMENTS_OFFSET,
     Py_DECREF,
+    Py_INCREF,
     PyContext_Enter,
     PyContext_Exit,
     PyContext_New,
@@ -38,15 +40,16 @@ cdef enum:
     SAFE_POINT_JOBS = 64        # jobs between two safe points where the interpreter's wish cannot be seen
 
 
-cdef inline void run_started(Core* core, Worker* me, FutureBase job) noexcept:
+cdef inline bint run_started(Core* core, Worker* me, FutureBase job) noexcept:
     # The caller owns a reference to job, holds it until this returns, and has
-    # moved it to RUNNING.
+    # moved it to RUNNING.  True: there may be callbacks, which the caller runs.
     cdef PyObject* before = me.current.relaxed()
     cdef PyObject* outcome
     cdef PyObject* context = job.context
     cdef PyObject* own
     cdef uint32_t failed = 0
     cdef size_t positional = job.nargs
+    cdef bint watched
     if job.kwnames != NULL:
         positional -= PyTuple_GET_SIZE(job.kwnames)
     me.started.bump()
@@ -76,19 +79,30 @@ cdef inline void run_started(Core* core, Worker* me, FutureBase job) noexcept:
         me.failed.bump()
     else:
         me.succeeded.bump()
-    if not future_settle_quietly(job, outcome, failed):
+    watched = not future_settle_quietly(job, outcome, failed)
+    if watched:
         future_settle_loudly(job, outcome, failed)
     future_drop_call(job)
+    return watched
 
 
 cdef inline void run_taken(Core* core, Worker* me, PyObject* job) noexcept:
     # A job fresh from the ring, whose reference the caller owns.
+    # Delivered before its callbacks run, which may take long: results() is in
+    # the order in which jobs finished.
+    cdef bint watched = False
     gate_wake_one(&core.room)
     if future_start(<FutureBase>job):
-        run_started(core, me, <FutureBase>job)
+        watched = run_started(core, me, <FutureBase>job)
     else:
         core.unrun.tombstones.sub(1)
-    deliver(core, job)
+    if watched:
+        Py_INCREF(job)
+        deliver(core, job)
+        future_run_callbacks(<FutureBase>job)
+        Py_DECREF(job)
+    else:
+        deliver(core, job)
     me.taken.bump()
 
 
@@ -161,6 +175,9 @@ cdef inline void call_quietly(object function) noexcept:
     except BaseException:
         pass
 
+
+cdef class StopFlag:
+    cdef Core* core
 
 cdef int hire(Core* core, object initializer, set threads, object name) except -1
 cdef bint on_worker_of(Core* core) noexcept

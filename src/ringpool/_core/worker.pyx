@@ -9,9 +9,19 @@ from cpython.object cimport PyObject
 from libc.stdint cimport uint32_t
 
 from ringpool._core.core cimport core_close, core_release, deliver, tell_if_quiet, unfinished
-from ringpool._core.future cimport FAILED, FINISHED, PENDING, RUNNING, FutureBase, future_settle, future_start
+from ringpool._core.future cimport (
+    CANCELLED_AND_NOTIFIED,
+    FAILED,
+    FINISHED,
+    PENDING,
+    RUNNING,
+    FutureBase,
+    future_run_callbacks,
+    future_settle,
+    future_start,
+)
 from ringpool._core.layout cimport Core, Word, Worker, name_this_thread, roster_put, roster_retire, this_thread
-from ringpool._core.parking cimport gate_wake_all
+from ringpool._core.parking cimport gate_wake_all, gate_wake_one
 from ringpool._core.python cimport Py_DECREF, Py_INCREF
 from ringpool._core.ring cimport ring_is_closed, ring_ready, ring_take
 
@@ -37,6 +47,7 @@ cdef class WorkerMain:
     cdef Core* core
     cdef Worker* worker
     cdef object initializer
+    cdef set threads                    # the pool's, which lists every worker's thread
     cdef WorkerMain spare_of            # the worker whose wait this one makes up for, or None
     cdef Word[uint32_t] has_spare
     cdef Word[uint32_t] phase           # NEW, then ALIVE or ABANDONED
@@ -55,7 +66,6 @@ cdef class WorkerMain:
         thread = threading.current_thread()
         name_this_thread(_short_name(thread.name))
         self.worker.ident = thread.ident
-        del thread
         this_thread().core = self.core
         this_thread().worker = self.worker
         this_thread().main = <PyObject*>self
@@ -71,6 +81,7 @@ cdef class WorkerMain:
         else:
             _work_as_spare(self)
             roster_retire(self.core, self.worker)
+            self.threads.discard(thread)
             self.core.spares.sub(1)
         this_thread().core = NULL
         this_thread().worker = NULL
@@ -110,9 +121,13 @@ cdef bytes _short_name(str name):
 cdef int hire(Core* core, object initializer, set threads, object name) except -1:
     # The thread first, then the job: if no thread can be started and there is
     # none, the error leaves no trace of the job; if there is one, it will do.
+    # The caller has counted itself in `coming`: jobs about to be put want a
+    # worker each, as those that are queued or run.
     cdef uint32_t reserved = core.reserved.load()
     while True:
-        if reserved >= core.max_workers or unfinished(core) < reserved or ring_is_closed(&core.ring):
+        if reserved >= core.max_workers or ring_is_closed(&core.ring):
+            return 0
+        if core.coming.load() + unfinished(core) <= reserved:
             return 0
         if core.reserved.cas(reserved, reserved + 1):
             break
@@ -145,7 +160,7 @@ def _hire_spare(FutureBase job):
         return
     core.spares.add(1)
     try:
-        interrupted = _start(core, None, mine, None, threading.current_thread().name + "_spare")
+        interrupted = _start(core, None, mine, mine.threads, threading.current_thread().name + "_spare")
     except BaseException:
         mine.has_spare.store(0)
         core.spares.sub(1)
@@ -169,17 +184,16 @@ cdef object _start(Core* core, initializer, WorkerMain spare_of, set threads, na
     main.core = core
     main.worker = worker
     main.initializer = initializer
+    main.threads = threads
     main.spare_of = spare_of
+    thread = threading.Thread(target=main, name=name, daemon=False, **_THREAD_OPTIONS)
     try:
-        thread = threading.Thread(target=main, name=name, daemon=False, **_THREAD_OPTIONS)
-        if threads is not None:
-            threads.add(thread)
+        threads.add(thread)
         thread.start()
     except BaseException as error:
         if not main.phase.cas(expected, ABANDONED):
             return error
-        if threads is not None:
-            threads.discard(thread)
+        threads.discard(thread)
         roster_retire(core, worker)
         raise
     return None
@@ -203,14 +217,18 @@ cdef resolve_queued(Core* core, broken_message):
             break
         try:
             if broken_message is None:
-                (<object>job).cancel()
+                future_settle(<FutureBase>job, 1 << PENDING, CANCELLED_AND_NOTIFIED, NULL)
             else:
                 fail(<FutureBase>job, BrokenThreadPool(broken_message))
         finally:
             core.unrun.tombstones.sub(1)
+            Py_INCREF(job)
             deliver(core, job)
             core.removed.add(1)
-    gate_wake_all(&core.room)
+            gate_wake_one(&core.room)
+            # Last, when the books are right: a callback may wait for the end.
+            future_run_callbacks(<FutureBase>job)
+            Py_DECREF(job)
     tell_if_quiet(core)
 
 
@@ -241,9 +259,26 @@ def current_future():
     return <object>job if job != NULL else None
 
 
-def stop_asked():
-    """Was the pool that runs the calling thread's job told to stop now?"""
-    return this_thread().core != NULL and this_thread().core.stop_asked.load() != 0
+cdef class StopFlag:
+    """Says whether a pool was told to stop now; may outlive it."""
+
+    def __dealloc__(self):
+        if self.core != NULL:
+            core_release(self.core)
+
+    def __bool__(self):
+        return self.core.stop_asked.load() != 0
+
+
+def current_stop_flag():
+    """The StopFlag of the pool whose worker the calling thread is; None on other threads."""
+    cdef StopFlag flag
+    if this_thread().core == NULL:
+        return None
+    flag = StopFlag()
+    flag.core = this_thread().core
+    flag.core.references.add(1)
+    return flag
 
 
 def _run_here(FutureBase job):
@@ -252,6 +287,7 @@ def _run_here(FutureBase job):
     in place, unless somebody else has started it.
     """
     cdef Core* core = this_thread().core
+    cdef bint watched
     if core == NULL or job.unrun != &core.unrun:
         return
     Py_EnterRecursiveCall(" while a job waits for a job")
@@ -261,9 +297,11 @@ def _run_here(FutureBase job):
         core.unrun.tombstones.add(1)
         if core.copies_context:
             enter_fresh_context()
-        run_started(core, this_thread().worker, job)
+        watched = run_started(core, this_thread().worker, job)
         if core.copies_context:
             leave_context()
+        if watched:
+            future_run_callbacks(job)
     finally:
         Py_LeaveRecursiveCall()
 
