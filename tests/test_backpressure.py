@@ -318,6 +318,39 @@ def test_a_job_that_submits_waits_for_the_reader_as_everybody_does(gate):
         assert future.result(WAIT).result(WAIT) == 7
 
 
+def test_a_job_that_waited_for_the_reader_is_refused_when_others_have_filled_the_queue(gate):
+    """
+    The reader has made room, somebody else has taken it, and what is left to wait
+    for only this job's own worker could do: refused, and not asleep for ever.
+    """
+    in_job, go_on = threading.Event(), threading.Event()
+
+    def job():
+        in_job.set()
+        assert go_on.wait(WAIT)
+        return queue.submit(int)
+
+    queue = WorkerQueue(1, 2, keep_results=1)
+    results = queue.results()
+    first = queue.submit(gate)
+    gate.wait_until_entered()
+    future, _ = queue.submit(job), queue.submit(int)
+    gate.open()
+    assert in_job.wait(WAIT)
+    other = Background(queue.submit, int)
+    assert other.waits()
+    go_on.set()
+    with pytest.raises(TimeoutError):
+        future.result(MOMENT)
+    assert next(results) is first
+    other.join()
+    try:
+        with pytest.raises(QueueFull, match="waiting would deadlock"):
+            future.result(WAIT / 6)
+    finally:
+        assert queue.stop(WAIT).complete
+
+
 @pytest.mark.parametrize("where", ["callback", "destructor", "weakref"])
 def test_a_job_may_be_submitted_from_anywhere_that_python_code_runs(where):
     """

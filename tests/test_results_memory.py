@@ -8,7 +8,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from ringpool import QueueFull, QueueStopped, WorkerQueue
+from ringpool import QueueFull, QueueStopped, WorkerQueue, current_job
 
 WAIT = 30
 MOMENT = 0.1  # seconds in which what must not happen would have happened
@@ -302,6 +302,19 @@ def test_a_queue_that_its_own_kept_results_refer_to_is_collected(make, stopped):
     for thread in threads:
         thread.join(WAIT)
         assert not thread.is_alive()
+
+
+def test_a_kept_result_that_is_its_own_current_job_is_let_go_with_the_queue():
+    """
+    What a job learns of its queue may outlive the queue; the two must not keep each other.
+    """
+    queue = WorkerQueue(1, 8)
+    seen = weakref.ref(queue.submit(current_job))
+    queue.stop(WAIT)
+    assert seen() is not None
+    del queue
+    gc.collect()
+    assert seen() is None
 
 
 def test_a_queue_with_queued_jobs_is_no_garbage(gate):

@@ -180,3 +180,46 @@ print(queue.stop(20).complete)
 """)
     assert (result.returncode, result.stderr) == (0, "")
     assert result.stdout.split() == ["soon", "out", "soon", "out", "True"]
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timers here")
+def test_a_producer_that_a_signal_takes_away_passes_its_wake_up_on(run_script):
+    """
+    Room appears and the first in line is woken, but its signal handler raises:
+    the room belongs to the next in line, whom nobody else will wake.
+    """
+    result = run_script("""
+import os, signal, threading
+from ringpool import WorkerQueue
+
+class Signal(BaseException):
+    pass
+
+def say(word):
+    os.write(1, f"{word}\\n".encode())
+
+go_on, in_job = threading.Event(), threading.Event()
+queue = WorkerQueue(1, 1)
+queue.submit(lambda: (in_job.set(), go_on.wait(20)))
+in_job.wait(20)
+queued = queue.submit(int)
+next_in_line = threading.Thread(target=lambda: say(queue.submit(int, "7").result(20)))
+
+def handler(signum, frame):
+    next_in_line.start()
+    queue.wait(0.2)      # until it is in line
+    go_on.set()
+    queued.result(20)    # so there is room, and this thread's submit has been told
+    raise Signal
+
+signal.signal(signal.SIGALRM, handler)
+signal.setitimer(signal.ITIMER_REAL, 0.2)
+try:
+    queue.submit(int)
+except Signal:
+    say("out")
+next_in_line.join(10)
+say(queue.stop(20).complete)
+""")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert sorted(result.stdout.split()) == ["7", "True", "out"]

@@ -3,6 +3,7 @@
 import itertools
 import random
 import threading
+import time
 from collections import Counter
 
 import pytest
@@ -214,15 +215,56 @@ def test_short_lived_queues_come_and_go(run_in_threads):
     run_in_threads(4, body)
 
 
-def test_a_job_accepted_while_workers_fall_asleep_is_run(run_in_threads):
+def test_a_job_that_comes_while_the_worker_falls_asleep_is_run():
     """
     The worker looks, finds nothing and goes to sleep, just as the job comes:
-    without a second look it would sleep on it for ever.
+    without a second look it would sleep on it for ever. The submitter spins,
+    since being woken would take it longer than the worker needs to fall asleep.
+
+    With that look taken out this failed in half of all runs, free-threaded.
     """
-    with WorkerQueue(2, 8) as queue:
+    with WorkerQueue(1, 8) as queue:
+        for k in range(50_000):
+            job = queue.submit(int)
+            for _ in range(k % 50):
+                pass
+            give_up = time.monotonic() + WAIT / 6
+            while not job.done():
+                assert time.monotonic() < give_up, f"job {k} sleeps"
 
-        def body(i):
-            for k in range(4000):
-                assert queue.submit(int, k).result(WAIT) == k
 
-        run_in_threads(2, body)
+def test_a_producer_that_falls_asleep_while_room_appears_is_woken(run_in_threads):
+    """
+    Likewise on the other side: it looks, finds the queue full and goes to sleep,
+    just as the only worker takes the only job.
+    """
+    for _ in range(4):
+        with WorkerQueue(1, 1) as queue:
+            ended = threading.Event()
+
+            def body(i, queue=queue, ended=ended):
+                if i:
+                    for _ in range(15_000):
+                        queue.submit(int)
+                    ended.set()
+                elif not ended.wait(WAIT / 6):
+                    queue.stop(0)  # releases the producer, with an error
+
+            run_in_threads(2, body)
+
+
+def test_the_last_job_before_a_stop_is_run_though_its_worker_is_about_to_look_elsewhere():
+    """
+    A worker that finds the queue empty, and then finds it stopped, must look again.
+    """
+    for k in range(1500):
+        queue = WorkerQueue(1, 8)
+        first = queue.submit(int)
+        while not first.done():
+            pass
+        for _ in range(k % 30):
+            pass
+        last = queue.submit(int)
+        queue.stop(0)
+        assert last.result(WAIT / 6) == 0
+        assert queue.stop(WAIT).complete

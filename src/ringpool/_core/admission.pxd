@@ -132,7 +132,7 @@ cdef inline PyObject* admit(Engine self, PyObject* const* call, Py_ssize_t nargs
     if nargs < 1:
         raise TypeError("submit() missing 1 required positional argument: 'fn'")
     check_callable(call[0])
-    if core.reserved.relaxed() >= core.max_workers:
+    if core.started.relaxed() >= core.max_workers:
         return enter(self, core, call, nargs, kwnames, deadline)
     core.coming.add(1)
     try:

@@ -76,10 +76,11 @@ cdef inline uint64_t unfinished(Core* core) noexcept nogil:
     return ring_accepted(&core.ring) - done
 
 
-cdef inline bint is_quiet(Core* core, bint workers_too) noexcept nogil:
-    # Is nothing left to do?  And have the workers left, if asked for?
+cdef inline bint is_quiet(Core* core, bint workers_too, bint hiring) noexcept nogil:
+    # Is nothing left to do?  And have the workers left, if asked for, except
+    # one that the calling thread itself is about to start?
     return unfinished(core) == 0 and not (
-        workers_too and core.reserved.load() - core.gone.load() + core.spares.load()
+        workers_too and core.reserved.load() - core.gone.load() + core.spares.load() > <uint32_t>hiring
     )
 
 

@@ -23,7 +23,7 @@ from ringpool._core.python cimport (
     track_late,
 )
 from ringpool._core.ring cimport ring_accepted, ring_close, ring_is_closed, ring_take
-from ringpool._core.worker cimport fail, on_worker_of, resolve_queued, this_worker
+from ringpool._core.worker cimport fail, is_hiring_for, on_worker_of, resolve_queued, this_worker
 
 Counts = namedtuple(
     "Counts",
@@ -105,13 +105,14 @@ cdef class Engine:
         cdef Waiter waiter
         cdef int64_t deadline = deadline_of(timeout)
         cdef int woken = 1
+        cdef bint hiring = is_hiring_for(core)
         if on_worker_of(core):
-            return is_quiet(core, workers_too)
-        while not is_quiet(core, workers_too):
+            return is_quiet(core, workers_too, hiring)
+        while not is_quiet(core, workers_too, hiring):
             if not woken:
                 return False
             gate_enter(&core.quiet, &waiter)
-            if is_quiet(core, workers_too):
+            if is_quiet(core, workers_too, hiring):
                 gate_leave(&core.quiet, &waiter)
                 break
             try:

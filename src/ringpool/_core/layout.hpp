@@ -236,6 +236,7 @@ struct Core {
     Gate room;                      // producers that wait for room
     Gate readers;                   // threads that wait for the next finished job
     Gate quiet;                     // threads that wait until nothing is left to do
+    Gate hired;                     // producers that wait for the first worker, which another one starts
     Ring finished;                  // futures kept for results(), oldest first
     Word<std::uint64_t> keep;       // how many of them without a reader; 0: none
     Word<std::uint32_t> reading;    // results() was called
@@ -249,7 +250,7 @@ struct Core {
 
     std::uint32_t max_workers = 0;
     Word<std::uint32_t> reserved;   // workers that exist or are being started
-    Word<std::uint32_t> started;    // of those, whose thread has started
+    Word<std::uint32_t> started;    // of those, whose thread runs: never more than max_workers
     Word<std::uint32_t> coming;     // producers on their way in while workers may still be hired
     Word<std::uint32_t> gone;       // of those, whose thread has left the core
     Word<std::uint32_t> stuck;      // workers that wait for room in their own queue
@@ -291,6 +292,7 @@ struct Here {
     Core *core = nullptr;
     Worker *worker = nullptr;
     struct _object *main = nullptr;
+    Core *hiring = nullptr;         // the pool for which a submit of this thread is starting a worker
 };
 inline Here &this_thread() noexcept {
     static thread_local Here here;

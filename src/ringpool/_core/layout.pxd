@@ -116,6 +116,7 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         Gate room
         Gate readers
         Gate quiet
+        Gate hired
         Ring finished
         Word[uint64_t] keep
         Word[uint32_t] reading
@@ -147,6 +148,7 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         Core* core
         Worker* worker
         PyObject* main
+        Core* hiring
 
     bint roster_put(Core*, Worker*) noexcept
     void roster_retire(Core*, Worker*) noexcept

@@ -115,6 +115,7 @@ inline void track_late(PyObject *o) noexcept {
 inline bool is_collectable(PyObject *o) noexcept { return PyObject_IS_GC(o); }
 
 inline bool is_coroutine_function(PyObject *fn) noexcept {
+    if (PyMethod_Check(fn)) fn = PyMethod_GET_FUNCTION(fn);
     return PyFunction_Check(fn)
         && (reinterpret_cast<PyCodeObject *>(PyFunction_GET_CODE(fn))->co_flags & (CO_COROUTINE | CO_ASYNC_GENERATOR));
 }

@@ -116,7 +116,9 @@ cdef inline void enter_fresh_context() noexcept:
 cdef inline void leave_context() noexcept:
     cdef PyObject* own = current_context()
     if own != NULL:
+        Py_INCREF(own)              # the thread's is the only reference, and Exit still looks at it
         PyContext_Exit(own)
+        Py_DECREF(own)
 
 
 cdef inline void fresh_context() noexcept:
@@ -181,6 +183,7 @@ cdef class StopFlag:
 
 cdef int hire(Core* core, object initializer, set threads, object name) except -1
 cdef bint on_worker_of(Core* core) noexcept
+cdef bint is_hiring_for(Core* core) noexcept
 cdef Worker* this_worker() noexcept
 cdef resolve_queued(Core* core, broken_message)
 cdef bint fail(FutureBase job, exception) except -1

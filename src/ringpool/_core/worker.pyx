@@ -20,8 +20,19 @@ from ringpool._core.future cimport (
     future_settle,
     future_start,
 )
-from ringpool._core.layout cimport Core, Word, Worker, name_this_thread, roster_put, roster_retire, this_thread
-from ringpool._core.parking cimport gate_wake_all, gate_wake_one
+from ringpool._core.layout cimport (
+    FOREVER,
+    Core,
+    Here,
+    Waiter,
+    Word,
+    Worker,
+    name_this_thread,
+    roster_put,
+    roster_retire,
+    this_thread,
+)
+from ringpool._core.parking cimport gate_enter, gate_leave, gate_wake_all, gate_wake_one, sleep_until_woken
 from ringpool._core.python cimport Py_DECREF, Py_INCREF
 from ringpool._core.ring cimport ring_is_closed, ring_ready, ring_take
 
@@ -64,6 +75,12 @@ cdef class WorkerMain:
         if not self.phase.cas(expected, ALIVE):
             return                          # whoever started the thread gave up on it
         thread = threading.current_thread()
+        if self.spare_of is None and not _take_seat(self.core):
+            roster_retire(self.core, self.worker)
+            self.threads.discard(thread)
+            self.core.reserved.sub(1)
+            gate_wake_all(&self.core.quiet)
+            return
         name_this_thread(_short_name(thread.name))
         self.worker.ident = thread.ident
         this_thread().core = self.core
@@ -89,6 +106,17 @@ cdef class WorkerMain:
         gate_wake_all(&self.core.quiet)
 
 
+cdef bint _take_seat(Core* core) noexcept:
+    # One for each of max_workers.  More threads than seats are started only when
+    # a signal handler submits while the thread that it interrupts is hiring.
+    cdef uint32_t started = core.started.load()
+    while started < core.max_workers:
+        if core.started.cas(started, started + 1):
+            gate_wake_all(&core.hired)
+            return True
+    return False
+
+
 cdef _work_as_spare(WorkerMain self):
     # Whoever waits puts a job and then looks at has_spare; we clear it and then
     # look at the ring: one of us sees the other.
@@ -103,8 +131,9 @@ cdef _work_as_spare(WorkerMain self):
             return                          # it has hired another one already
 
 
-def _safe_point():
-    """Entering a Python function serves what the interpreter wants of a thread."""
+# Entering a Python function serves what the interpreter wants of a thread; a
+# function compiled by Cython would not.
+_safe_point = eval("lambda: None")
 
 
 cdef bytes _short_name(str name):
@@ -123,26 +152,49 @@ cdef int hire(Core* core, object initializer, set threads, object name) except -
     # none, the error leaves no trace of the job; if there is one, it will do.
     # The caller has counted itself in `coming`: jobs about to be put want a
     # worker each, as those that are queued or run.
+    cdef Waiter waiter
+    while not _hire_one(core, initializer, threads, name):
+        # Another thread is starting the first worker, which may fail.
+        gate_enter(&core.hired, &waiter)
+        if core.started.load() or not core.reserved.load():
+            gate_leave(&core.hired, &waiter)
+            continue
+        try:
+            sleep_until_woken(&waiter, FOREVER)
+        except:
+            gate_leave(&core.hired, &waiter)
+            raise
+    return 0
+
+
+cdef bint _hire_one(Core* core, object initializer, set threads, object name) except -1:
+    # False: there is no worker yet, and somebody else is at it.
+    cdef Here* here = &this_thread()
+    cdef Core* hiring_before = here.hiring
+    cdef bint reentrant = hiring_before == core     # a signal handler's submit inside ours
     cdef uint32_t reserved = core.reserved.load()
     while True:
-        if reserved >= core.max_workers or ring_is_closed(&core.ring):
-            return 0
-        if core.coming.load() + unfinished(core) <= reserved:
-            return 0
+        if ring_is_closed(&core.ring):
+            return True
+        if reserved >= core.max_workers + reentrant or core.coming.load() + unfinished(core) <= reserved:
+            return core.started.load() != 0 or reserved == 0
         if core.reserved.cas(reserved, reserved + 1):
             break
+    here.hiring = core
     try:
         interrupted = _start(core, initializer, None, threads, f"{name}_{reserved}")
     except BaseException as error:
         core.reserved.sub(1)
         gate_wake_all(&core.quiet)
+        gate_wake_all(&core.hired)
         if core.started.load() and isinstance(error, Exception):
-            return 0
+            return True
         raise
-    core.started.add(1)
+    finally:
+        here.hiring = hiring_before
     if interrupted is not None:
         raise interrupted
-    return 0
+    return True
 
 
 def _hire_spare(FutureBase job):
@@ -247,6 +299,11 @@ cdef bint on_worker_of(Core* core) noexcept:
     return this_thread().core == core
 
 
+cdef bint is_hiring_for(Core* core) noexcept:
+    # Does a submit for it stand still below us, while a signal handler runs?
+    return this_thread().hiring == core
+
+
 cdef Worker* this_worker() noexcept:
     return this_thread().worker
 
@@ -283,25 +340,36 @@ def current_stop_flag():
 
 def _run_here(FutureBase job):
     """
-    Called by a worker before it waits for a job of its own pool: runs that job
-    in place, unless somebody else has started it.
+    Called by a thread before it waits for a job: runs that job in place where
+    the wait could not end, unless somebody else has started it.
+
+    That is on a worker of the same pool, and in a signal handler that stands on
+    top of a submit which is starting the pool's first worker.
     """
-    cdef Core* core = this_thread().core
+    cdef Here* here = &this_thread()
+    cdef Core* core = here.core if here.core != NULL else here.hiring
+    cdef Worker* me = here.worker
     cdef bint watched
-    if core == NULL or job.unrun != &core.unrun:
+    if core == NULL or job.unrun != &core.unrun or (me == NULL and core.started.load()):
         return
     Py_EnterRecursiveCall(" while a job waits for a job")
     try:
-        if not future_start(job):
-            return
-        core.unrun.tombstones.add(1)
-        if core.copies_context:
-            enter_fresh_context()
-        watched = run_started(core, this_thread().worker, job)
-        if core.copies_context:
-            leave_context()
-        if watched:
-            future_run_callbacks(job)
+        if me == NULL:
+            me = new Worker()
+            if not roster_put(core, me):
+                del me
+                raise MemoryError
+        if future_start(job):
+            core.unrun.tombstones.add(1)
+            if core.copies_context:
+                enter_fresh_context()
+            watched = run_started(core, me, job)
+            if core.copies_context:
+                leave_context()
+            if watched:
+                future_run_callbacks(job)
+        if here.worker == NULL:
+            roster_retire(core, me)
     finally:
         Py_LeaveRecursiveCall()
 

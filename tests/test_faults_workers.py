@@ -1,0 +1,499 @@
+"""Faults that lose a worker, a job or a wake-up; the numbers are those of the fault catalogue."""
+
+import itertools
+import logging
+import threading
+import time
+from concurrent import futures
+from concurrent.futures import CancelledError, InvalidStateError
+
+import pytest
+
+from ringpool import Future, ThreadPoolExecutor
+
+WAIT = 30  # seconds after which a wait has failed
+SOON = 5  # the same, where a failure would otherwise add up to minutes
+
+
+def until(condition):
+    """
+    Poll what has no event to wait for.
+    """
+    deadline = time.monotonic() + WAIT
+    while not condition():
+        assert time.monotonic() < deadline, "it never came true"
+        time.sleep(0.001)
+
+
+def fail_with(error):
+    raise error
+
+
+# ---- lost workers ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settle", "outcome"), [("set_result", None), ("set_exception", OSError())], ids=["result", "exception"]
+)
+def test_worker_outlives_a_running_job_settled_by_hand(settle, outcome, gate):
+    """
+    Fault 1: the worker finds the future settled; the first outcome counts.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(gate, "own result")
+        gate.wait_until_entered()
+        getattr(running, settle)(outcome)
+        with pytest.raises(InvalidStateError):
+            getattr(running, settle)(outcome)
+        gate.open()
+
+        assert pool.submit(int).result(WAIT) == 0
+        assert running.exception(WAIT) is outcome
+
+
+def test_queued_job_settled_by_hand_does_not_run(gate):
+    """
+    Fault 1, before the start: a future that has its result needs no worker.
+    """
+    ran = []
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(gate)
+        queued = pool.submit(ran.append, 1)
+        queued.set_result("by hand")
+        gate.open()
+
+        assert pool.submit(int).result(WAIT) == 0
+        assert (queued.result(WAIT), ran) == ("by hand", [])
+
+
+@pytest.mark.parametrize("error", [RuntimeError, SystemExit, KeyboardInterrupt, GeneratorExit])
+def test_worker_outlives_a_callback_that_raises(error, gate, caplog):
+    """
+    Fault 2: not even what means "end this thread" ends it; the error is logged.
+    """
+    later = []
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(gate, "result")
+        future.add_done_callback(lambda _: fail_with(error("from a callback")))
+        future.add_done_callback(later.append)
+        gate.open()
+
+        assert pool.submit(int).result(WAIT) == 0
+        assert (future.result(WAIT), later) == ("result", [future])
+        assert f"{error.__name__}: from a callback" in caplog.text
+
+
+@pytest.mark.parametrize("error", [RuntimeError, SystemExit, KeyboardInterrupt])
+def test_cancel_survives_a_callback_that_raises(error, gate, caplog):
+    """
+    Fault 2, where the callback runs in the thread that cancels.
+    """
+    later = []
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(gate)
+        queued = pool.submit(int)
+        queued.add_done_callback(lambda _: fail_with(error("from a callback")))
+        queued.add_done_callback(later.append)
+
+        assert queued.cancel()
+        assert later == [queued]
+        assert f"{error.__name__}: from a callback" in caplog.text
+        gate.open()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_later_callbacks_run_when_logging_the_error_raises(gate):
+    """
+    Fault 2, one step on: a log handler that raises is no reason to lose callbacks.
+    """
+
+    class Broken(logging.Handler):
+        def emit(self, record):
+            raise OSError("the log's disk is full")
+
+    logger, broken = logging.getLogger("concurrent.futures"), Broken()
+    later = []
+    logger.addHandler(broken)
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            future = pool.submit(gate)
+            future.add_done_callback(lambda _: fail_with(RuntimeError()))
+            future.add_done_callback(later.append)
+            gate.open()
+
+            assert pool.submit(int).result(WAIT) == 0
+            assert later == [future]
+    finally:
+        logger.removeHandler(broken)
+
+
+ENDINGS = SystemExit(3), KeyboardInterrupt(), GeneratorExit(), BaseException(), StopIteration()
+OTHERS = CancelledError(), TimeoutError(), MemoryError(), RecursionError()
+
+
+@pytest.mark.parametrize("error", ENDINGS + OTHERS, ids=lambda error: type(error).__name__)
+def test_future_carries_whatever_a_job_raises(error):
+    """
+    Fault 3: every exception belongs to the future, none to the worker.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        before = pool.submit(threading.get_ident).result(WAIT)
+        future = pool.submit(fail_with, error)
+
+        assert future.exception(WAIT) is error
+        assert not future.cancelled()
+        assert pool.submit(threading.get_ident).result(WAIT) == before
+
+
+# ---- cancelled jobs and who waits for them ------------------------------------------
+
+
+def finds_cancelled(read):
+    def wait(future):
+        with pytest.raises(CancelledError):
+            read(future, WAIT)
+        return [future]
+
+    return wait
+
+
+WAYS_TO_WAIT = {
+    "wait": lambda future: list(futures.wait([future], WAIT).done),
+    "as_completed": lambda future: list(futures.as_completed([future], WAIT)),
+    "result": finds_cancelled(Future.result),
+    "exception": finds_cancelled(Future.exception),
+}
+
+
+@pytest.mark.parametrize("way", WAYS_TO_WAIT)
+def test_future_cancelled_in_the_queue_is_done_at_once(way, gate):
+    """
+    Fault 5: nobody waits until a worker gets to the cancelled job.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(gate)
+        queued = pool.submit(int)
+        assert queued.cancel()
+
+        assert WAYS_TO_WAIT[way](queued) == [queued]
+        gate.open()
+
+
+@pytest.mark.parametrize("way", WAYS_TO_WAIT)
+def test_cancelling_in_the_queue_wakes_who_waits_already(way, gate):
+    """
+    Fault 5, the other way round: the waiter came first.
+    """
+    with ThreadPoolExecutor(1) as pool, ThreadPoolExecutor(1) as others:
+        pool.submit(gate)
+        queued = pool.submit(int)
+        waiter = others.submit(WAYS_TO_WAIT[way], queued)
+        if way in ("wait", "as_completed"):
+            until(lambda: queued._waiters)
+        else:
+            until(waiter.running)
+        assert queued.cancel()
+
+        assert waiter.result(WAIT) == [queued]
+        gate.open()
+
+
+@pytest.mark.parametrize("way", ["wait", "as_completed"])
+def test_shutdown_that_cancels_ends_other_threads_waits(way, gate):
+    """
+    Fault 6: whoever waits for cancelled jobs in another thread must see them.
+    """
+    with ThreadPoolExecutor(1) as pool, ThreadPoolExecutor(1) as others:
+        running = pool.submit(gate)
+        gate.wait_until_entered()
+        jobs = [running] + [pool.submit(int) for _ in range(10)]
+        wait = {"wait": lambda: futures.wait(jobs, WAIT).done, "as_completed": lambda: futures.as_completed(jobs, WAIT)}
+        waiter = others.submit(lambda: set(wait[way]()))
+        until(lambda: jobs[-1]._waiters)
+        pool.shutdown(wait=False, cancel_futures=True)
+        gate.open()
+
+        assert waiter.result(WAIT) == set(jobs)
+        assert [job.cancelled() for job in jobs] == [False] + 10 * [True]
+
+
+# ---- no thread to be had ---------------------------------------------------------------
+
+START = "_start_joinable_thread" if hasattr(threading, "_start_joinable_thread") else "_start_new_thread"
+
+
+def cannot_start(*args, **kwargs):
+    raise RuntimeError("can't start new thread")
+
+
+def test_submit_that_finds_no_thread_leaves_no_trace(monkeypatch):
+    """
+    Fault 7: when submit raises, the job never runs.
+    """
+    ran = []
+    with ThreadPoolExecutor(2) as pool:
+        with monkeypatch.context() as patch:
+            patch.setattr(threading, START, cannot_start)
+            for _ in range(3):
+                with pytest.raises(RuntimeError, match="can't start new thread"):
+                    pool.submit(ran.append, "refused")
+        assert (len(pool._threads), pool._work_queue.qsize()) == (0, 0)
+
+        pool.submit(ran.append, "accepted").result(WAIT)
+        assert (ran, len(pool._threads)) == (["accepted"], 1)
+
+
+def test_submit_uses_the_threads_there_are_when_no_more_start(gate, monkeypatch):
+    """
+    Fault 7: one worker is enough to accept a job.
+    """
+    with ThreadPoolExecutor(4) as pool:
+        pool.submit(gate)
+        gate.wait_until_entered()
+        with monkeypatch.context() as patch:
+            patch.setattr(threading, START, cannot_start)
+            queued = [pool.submit(int) for _ in range(3)]
+            gate.open()
+            assert [future.result(WAIT) for future in queued] == [0, 0, 0]
+            assert len(pool._threads) == 1
+
+
+def test_job_accepted_while_another_submit_fails_to_start_its_thread_runs(monkeypatch):
+    """
+    Fault 7, two submitters: the second must not rely on a thread that the first
+    one is starting and that never comes to be.
+    """
+    start, attempts = getattr(threading, START), itertools.count()
+    starting, go_on = threading.Event(), threading.Event()
+
+    def first_fails_slowly(bootstrap, *args, **kwargs):
+        if bootstrap.__self__.name.startswith("unlucky") and next(attempts) == 0:
+            starting.set()
+            assert go_on.wait(WAIT)
+            cannot_start()
+        return start(bootstrap, *args, **kwargs)
+
+    monkeypatch.setattr(threading, START, first_fails_slowly)
+    pool = ThreadPoolExecutor(1, "unlucky")
+    with ThreadPoolExecutor(2) as others:
+        first = others.submit(lambda: pool.submit(str))
+        assert starting.wait(WAIT)
+        second = others.submit(lambda: pool.submit(int))
+        futures.wait([second], timeout=1)  # it may well wait until the first has failed
+        go_on.set()
+
+        assert type(first.exception(WAIT)) is RuntimeError
+        try:
+            if second.exception(WAIT) is None:
+                assert second.result().result(SOON) == 0
+        finally:
+            pool.submit(int)  # or a job that is left alone would make shutdown wait for ever
+            pool.shutdown()
+
+
+# ---- jobs that wait for jobs ----------------------------------------------------------------
+
+
+WAYS_TO_WAIT_IN_A_JOB = {
+    "result": lambda job: job.result(SOON),
+    "exception": lambda job: job.exception(SOON) or 0,
+    "wait": lambda job: [done.result(0) for done in futures.wait([job], SOON).done][0],
+    "as_completed": lambda job: [done.result(0) for done in futures.as_completed([job], SOON)][0],
+}
+
+
+@pytest.mark.parametrize("way", WAYS_TO_WAIT_IN_A_JOB)
+def test_job_may_wait_for_jobs_of_its_own_full_pool(way):
+    """
+    Fault 8: the worker that waits is the one that would have to run them.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(lambda: WAYS_TO_WAIT_IN_A_JOB[way](pool.submit(int))).result(WAIT) == 0
+        assert pool.submit(lambda: list(pool.map(int, "12", timeout=SOON))).result(WAIT) == [1, 2]
+
+
+def test_all_workers_may_wait_for_jobs_of_their_own_pool():
+    """
+    Fault 8 with several workers, none of which is left to run anything.
+    """
+    everybody = threading.Barrier(4)
+
+    def job(i):
+        everybody.wait(WAIT)
+        return pool.submit(lambda: pool.submit(lambda: i).result(SOON)).result(SOON)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert [future.result(WAIT) for future in [pool.submit(job, i) for i in range(4)]] == [0, 1, 2, 3]
+
+
+def test_recursive_jobs_end_in_a_recursion_error_at_the_worst():
+    """
+    Fault 8: each level of waiting takes stack; running out of it is no crash.
+    """
+
+    def job(depth):
+        return depth and 1 + pool.submit(job, depth - 1).result(WAIT)
+
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(job, 50).result(WAIT) == 50
+        with pytest.raises(RecursionError):
+            pool.submit(job, 100_000).result(WAIT)
+        assert pool.submit(int).result(WAIT) == 0
+
+
+# ---- lost wake-ups ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("workers", [1, 2, 8])
+def test_no_wake_up_is_lost_between_put_and_going_idle(workers):
+    """
+    Fault 10: one job at a time, so that a worker is on its way to sleep each time.
+    """
+    with ThreadPoolExecutor(workers) as pool:
+        assert sum(pool.submit(int, "1").result(SOON) for _ in range(20_000)) == 20_000
+
+
+@pytest.mark.parametrize(("producers", "workers"), [(4, 1), (4, 4)])
+def test_no_wake_up_is_lost_among_producers(producers, workers, run_in_threads):
+    """
+    Fault 10 with bursts: small enough for the workers to fall asleep in between.
+    """
+
+    def produce(i):
+        return sum(sum(pool.map(int, i % 4 * "1", timeout=SOON)) for i in range(2_000))
+
+    with ThreadPoolExecutor(workers) as pool:
+        assert run_in_threads(producers, produce) == producers * [3_000]
+
+
+@pytest.mark.parametrize("cancel", [False, True], ids=["drain", "cancel"])
+def test_no_job_is_left_behind_by_a_shutdown_that_races_with_submit(cancel, run_in_threads):
+    """
+    Fault 11: accepted means resolved, however close the stop comes.
+    """
+
+    def act(i, pool, begun, head_start):
+        accepted = []
+        try:
+            if i == 0:
+                assert begun.wait(WAIT)
+                pool.shutdown(wait=True, cancel_futures=cancel)
+            for n in range(200):
+                accepted.append(pool.submit(begun.set if n == head_start else int))
+        except RuntimeError:
+            pass
+        return accepted
+
+    for n in range(200):
+        accepted = sum(run_in_threads(4, act, ThreadPoolExecutor(2), threading.Event(), n % 20), [])
+        assert futures.wait(accepted, SOON).not_done == set()
+        assert cancel or not any(future.cancelled() for future in accepted)
+
+
+def test_job_that_submits_and_blocks_has_woken_a_peer():
+    """
+    Fault 12: what a worker submits must not wait until that worker is free.
+    """
+
+    def parent():
+        done = threading.Event()
+        pool.submit(done.set)
+        return done.wait(SOON)
+
+    with ThreadPoolExecutor(2) as pool:
+        assert all(pool.submit(parent).result(WAIT) for _ in range(5_000))
+
+
+def test_idle_workers_do_not_keep_a_pool_from_growing(gate):
+    """
+    Fault 13: after much coming and going of idle workers, n jobs that are busy
+    at the same time still get n threads.
+    """
+    with ThreadPoolExecutor(8) as pool:
+        for n in range(1, 9):
+            for _ in range(50):
+                pool.submit(int).cancel()
+                pool.submit(int).result(WAIT)
+            together = threading.Barrier(n)
+            for future in [pool.submit(together.wait, WAIT) for _ in range(n)]:
+                future.result(WAIT)
+            assert n <= len(pool._threads) <= 8
+
+
+def test_jobs_submitted_at_the_same_time_each_get_a_thread(run_in_threads):
+    """
+    Fault 13: two submitters may not both count on the one idle worker.
+    """
+
+    def meet(i, pool, together):
+        return pool.submit(together.wait, SOON).result(WAIT)
+
+    for _ in range(300):
+        with ThreadPoolExecutor(4) as pool:
+            pool.submit(int).result(WAIT)
+            together = threading.Barrier(4)
+            assert sorted(run_in_threads(4, meet, pool, together)) == [0, 1, 2, 3]
+
+
+# ---- cancelling ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("workers", "rounds", "jobs"),
+    [(1, 200, 100), (4, 200, 100), pytest.param(4, 200, 1_000, marks=pytest.mark.stress)],
+    ids=["1", "4", "many"],
+)
+def test_job_is_either_run_or_cancelled(workers, rounds, jobs):
+    """
+    Fault 15: exactly one of the two, however they race; the bytes are the ledger.
+    """
+    with ThreadPoolExecutor(workers) as pool:
+        for _ in range(rounds):
+            runs = bytearray(jobs)
+            queued = [pool.submit(runs.__setitem__, i, 1) for i in range(jobs)]
+            cancelled = [future.cancel() for future in queued]
+            assert futures.wait(queued, WAIT).not_done == set()
+            assert cancelled == [future.cancelled() for future in queued]
+            assert [bool(ran) for ran in runs] == [not c for c in cancelled]
+
+
+def test_cancel_answers_the_same_whenever_it_is_asked(gate):
+    """
+    Fault 16: queued, cancelled, running and done each have one answer.
+    """
+    answers = []
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(gate)
+        gate.wait_until_entered()
+        queued = pool.submit(int)
+        queued.add_done_callback(lambda future: answers.append(future.cancel()))
+        assert (queued.cancel(), queued.cancel(), answers) == (True, True, [True])
+        assert (running.cancel(), running.cancelled()) == (False, False)
+        running.add_done_callback(lambda future: answers.append(future.cancel()))
+        gate.open()
+        running.result(WAIT)
+        pool.submit(int).result(WAIT)
+        assert (running.cancel(), answers) == (False, [True, False])
+
+
+def test_job_cannot_cancel_itself():
+    """
+    Fault 16: it runs, so the answer is no, and no deadlock.
+    """
+    handed = futures.Future()
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(lambda: handed.result(WAIT).cancel())
+        handed.set_result(future)
+
+        assert future.result(WAIT) is False
+
+
+@pytest.mark.parametrize("what", ["text", 1, ValueError], ids=["str", "int", "class"])
+def test_set_exception_refuses_what_is_no_exception(what):
+    """
+    Fault 17: at the call that is wrong, and not in whoever asks for the result.
+    """
+    future = Future()
+    with pytest.raises(TypeError, match="exception must be an instance of an exception class"):
+        future.set_exception(what)
+    assert not future.done()
