@@ -4,6 +4,7 @@ import threading
 import tracemalloc
 
 import pytest
+
 from rivals import RIVALS
 
 JOBS = 10_000

@@ -14,6 +14,7 @@ import sys
 from collections import defaultdict
 
 import pytest
+
 from rivals import RIVALS
 
 TURNS = 7

@@ -7,6 +7,7 @@ import time
 import weakref
 
 import pytest
+
 from ringpool import QueueFull, QueueStopped, WorkerQueue
 
 WAIT = 30

@@ -5,6 +5,7 @@ import threading
 from concurrent.futures import CancelledError
 
 import pytest
+
 from ringpool import CurrentJob, WorkerQueue, current_job
 
 WAIT = 30

@@ -10,6 +10,7 @@ import random
 import threading
 
 import pytest
+
 from ringpool import WorkerQueue
 
 JOBS = int(os.environ.get("RINGPOOL_LEDGER_JOBS", "200_000"))

@@ -4,6 +4,7 @@ import threading
 from collections import Counter
 
 import pytest
+
 from ringpool import WorkerQueue
 
 WAIT = 30

@@ -8,6 +8,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+
 from ringpool import QueueFull, QueueStopped, WorkerQueue, current_job
 
 WAIT = 30
@@ -170,26 +171,27 @@ def test_results_that_start_while_jobs_finish_are_all_or_an_error(run_in_threads
     Between "still whole" and "too late" there is nothing: no future is lost in silence.
     """
 
-    def produce(queue, n):
+    def produce(queue, n, ran):
         try:
             for _ in range(n):
-                queue.try_submit(int)
+                queue.try_submit(ran.release)
         except QueueFull:
             pass  # the reader lags
         queue.stop(0)
 
-    def read(queue, n):
-        while queue.stats().succeeded < n // 2:
-            pass
+    def read(queue, n, ran):
+        for _ in range(n // 2):
+            assert ran.acquire(timeout=WAIT)
         try:
             return len(list(queue.results()))
         except RuntimeError:
             return None
 
-    for _ in range(100):
+    for _ in range(200):
         queue = WorkerQueue(2, 64, keep_results=20)
         n = random.randrange(15, 40)
-        came = run_in_threads(2, lambda i, *args: (produce, read)[i](*args), queue, n)[1]
+        ran = threading.Semaphore(0)
+        came = run_in_threads(2, lambda i, *args: (produce, read)[i](*args), queue, n, ran)[1]
         assert queue.stop(WAIT).complete
         stats = queue.stats()
         assert came == (None if stats.forgotten else stats.accepted)

@@ -4,6 +4,7 @@ import signal
 import threading
 
 import pytest
+
 from ringpool import RunningJob, WorkerQueue
 
 WAIT = 30

@@ -11,6 +11,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 import pytest
+
 import ringpool
 from ringpool import QueueFull, QueueStopped, WorkerQueue
 

@@ -6,6 +6,7 @@ import time
 from concurrent import futures
 
 import pytest
+
 from ringpool import WorkerQueue
 
 WAIT = 30
@@ -51,7 +52,7 @@ def test_two_jobs_that_find_one_idle_worker_run_at_once(run_in_threads):
     The idle worker can take one of them only; another thread is to be started.
     On a free-threaded build both submitters look at the same time.
     """
-    for _ in range(2000):
+    for _ in range(1000):
         meeting = threading.Barrier(2)
         with WorkerQueue(2, 8) as queue:
             queue.submit(int).result(WAIT)

@@ -25,9 +25,9 @@ import time
 import unittest
 from _thread import _count
 from pathlib import Path
-from test import support
 
 import swap
+from test import support
 
 SETTLE_S = 3  # for threads that are just ending; only a leak waits this long
 TASKS = "/proc/self/task"

@@ -27,11 +27,9 @@ def install(executor, future):
     asyncio looks them up at each use and needs nothing more.
     """
     # The other pools must be built on the genuine classes.
-    import concurrent.futures.process
-    import concurrent.futures.thread
 
     with suppress(ImportError):  # from 3.14
-        import concurrent.futures.interpreter
+        pass
 
     executor, future = load(executor), load(future)
     futures.ThreadPoolExecutor = futures.thread.ThreadPoolExecutor = executor

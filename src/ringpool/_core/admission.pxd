@@ -7,7 +7,7 @@ from libc.stdint cimport int64_t
 from ringpool._core.engine cimport Engine
 from ringpool._core.future cimport INLINE, OWNED, PENDING, FutureBase
 from ringpool._core.layout cimport FOREVER, NOW, Core, Waiter
-from ringpool._core.parking cimport gate_enter, gate_leave, job_put, sleep_until_woken
+from ringpool._core.parking cimport gate_enter, gate_leave, gate_wake_all, job_put, sleep_until_woken
 from ringpool._core.python cimport (
     Py_DECREF,
     Py_XDECREF,
@@ -101,15 +101,19 @@ cdef inline Put put_when_room(Core* core, PyObject* job, int64_t deadline) excep
     cdef Put put
     cdef int woken = 1
     cdef bint mine = on_worker_of(core)        # a worker of this queue waits for itself and its peers
+    if mine:
+        core.stuck.add(1)
     try:
-        if mine and core.stuck.add(1) + 1 >= core.reserved.load() and not reader_lags(core):
-            # The last worker that could make room may not wait for it.
-            return put_now(core, job)
         while True:
             gate_enter(&core.room, &waiter)
             put = put_now(core, job)
-            if put != FULL or not woken:
+            # The last worker that could make room may not wait for it.
+            if put != FULL or not woken or (
+                mine and core.stuck.load() >= core.reserved.load() and not reader_lags(core)
+            ):
                 gate_leave(&core.room, &waiter)
+                if put == PUT and core.stuck.load():
+                    gate_wake_all(&core.room)   # it may be that last one who still waits, and for nothing now
                 return put
             try:
                 woken = sleep_until_woken(&waiter, deadline)

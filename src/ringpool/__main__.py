@@ -1,0 +1,48 @@
+"""``python -m ringpool``: the arguments, and which command gets them."""
+
+import argparse
+import signal
+import sys
+from importlib import metadata
+
+from ringpool.commands import run
+from ringpool.commands.trouble import say
+
+COMMANDS = (run,)
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message):
+        self.exit(2, f"ringpool: {message} (see {self.prog} --help)\n")
+
+
+def parser():
+    main = Parser(prog="python -m ringpool", description="Worker queues for Python, from the command line.")
+    main.add_argument("--version", action="version", version=f"ringpool {version()}")
+    commands = main.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in COMMANDS:
+        command.add_parser(commands)
+    return main
+
+
+def version():
+    try:
+        return metadata.version("ringpool")
+    except metadata.PackageNotFoundError:
+        return "(of a source tree that is not installed)"
+
+
+def main(arguments=None):
+    """Run the command that *arguments* name, of the process when None; return its exit status."""
+    arguments = parser().parse_args(arguments)
+    try:
+        return arguments.command(arguments)
+    except KeyboardInterrupt:
+        say("interrupted")  # before the command itself looked out for it
+        return run.STATUS_SIGNAL + signal.SIGINT
+
+
+if __name__ == "__main__":
+    sys.exit(main())

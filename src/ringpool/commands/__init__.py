@@ -1,0 +1,1 @@
+"""What ``python -m ringpool`` can do, one module a command."""
