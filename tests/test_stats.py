@@ -5,7 +5,6 @@ import sys
 import threading
 
 import pytest
-
 from ringpool import QueueFull, QueueStopped, WorkerQueue
 
 WAIT = 30
@@ -16,7 +15,7 @@ COUNTERS = ("queued", "in_flight", "accepted", "succeeded", "failed", "cancelled
 def check(stats, workers, capacity):
     """What must hold of one snapshot, whatever the others do."""
     assert stats.accepted == stats.queued + stats.in_flight + stats.succeeded + stats.failed + stats.cancelled, stats
-    assert min(dataclasses.astuple(stats)) >= 0, stats
+    assert min(getattr(stats, name) for name in COUNTERS) >= 0, stats
     assert stats.capacity == capacity
     assert stats.in_flight <= workers, stats
     # a job between the ring and its start is still queued, and one for each worker can be
@@ -88,7 +87,7 @@ def test_a_snapshot_is_of_one_moment(run_in_threads):
 
     def body(i):
         if i < 2:
-            for _ in range(150_000 if FREE_THREADED else 30_000):
+            for _ in range(150_000 if FREE_THREADED else 2000):
                 queue.submit(int)
             ended.set()
         else:

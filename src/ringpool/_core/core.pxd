@@ -39,21 +39,23 @@ cdef inline Core* core_new(
 
 cdef inline void core_release(Core* core) noexcept:
     # The last one out: the ring is drained, and nobody is left to put or take.
-    cdef PyObject* job
     cdef size_t i
     if core.references.sub(1) != 1:
         return
-    while True:
-        job = <PyObject*>ring_take(&core.finished)
-        if job == NULL:
-            break
-        Py_DECREF(job)
+    forget_finished(core)
     for i in range(core.roster.size()):
         del core.roster[i]
     ring_free(&core.ring)
     ring_free(&core.finished)
     Py_DECREF(<PyObject*>core.future_type)
     del core
+
+
+cdef inline void forget_finished(Core* core) noexcept:
+    cdef PyObject* job = <PyObject*>ring_take(&core.finished)
+    while job != NULL:
+        Py_DECREF(job)
+        job = <PyObject*>ring_take(&core.finished)
 
 
 cdef inline void core_close(Core* core) noexcept:

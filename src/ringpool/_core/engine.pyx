@@ -8,7 +8,16 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libcpp.vector cimport vector
 
 from ringpool._core.admission cimport admit
-from ringpool._core.core cimport core_close, core_new, core_release, deliver, is_quiet, tell_if_quiet, unfinished
+from ringpool._core.core cimport (
+    core_close,
+    core_new,
+    core_release,
+    deliver,
+    forget_finished,
+    is_quiet,
+    tell_if_quiet,
+    unfinished,
+)
 from ringpool._core.future cimport PENDING, PHASE, FutureBase, future_lock, future_run_callbacks, future_unlock
 from ringpool._core.layout cimport CLOSED_BIT, FOREVER, NOW, Core, Objects, Ring, Waiter, object_put
 from ringpool._core.parking cimport deadline_of, gate_enter, gate_leave, gate_wake_one, sleep_until_woken
@@ -73,10 +82,12 @@ cdef class Engine:
         self.core = core_new(max_workers, capacity, keep, copies_context, future_type)
 
     def __dealloc__(self):
-        # Dropped without a stop: what was accepted is still run.
+        # Dropped without a stop: what was accepted is still run, and nobody is
+        # left to read what has finished.
         if self.core != NULL:
             self.core.keep.store(0)
             core_close(self.core)
+            forget_finished(self.core)
             core_release(self.core)
 
     # ---- lifecycle ------------------------------------------------------------------
@@ -124,7 +135,7 @@ cdef class Engine:
                 gate_leave(&core.quiet, &waiter)
         if workers_too:
             for thread in list(self._threads):
-                if thread.ident is not None:
+                if thread.is_alive():
                     thread.join()
         return True
 
