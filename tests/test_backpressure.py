@@ -319,7 +319,8 @@ def test_a_job_that_submits_waits_for_the_reader_as_everybody_does(gate):
         assert future.result(WAIT).result(WAIT) == 7
 
 
-def test_a_job_that_waited_for_the_reader_is_refused_when_others_have_filled_the_queue(gate):
+@pytest.mark.parametrize("newcomer", [False, True], ids=["one who waited", "a newcomer"])
+def test_a_job_that_waited_for_the_reader_is_refused_when_others_have_filled_the_queue(gate, newcomer):
     """
     The reader has made room, somebody else has taken it, and what is left to wait
     for only this job's own worker could do: refused, and not asleep for ever.
@@ -344,12 +345,17 @@ def test_a_job_that_waited_for_the_reader_is_refused_when_others_have_filled_the
     with pytest.raises(TimeoutError):
         future.result(MOMENT)
     assert next(results) is first
-    other.join()
+    if newcomer:
+        with contextlib.suppress(QueueFull):
+            queue.try_submit(int)  # is faster than the one who was woken
+    else:
+        other.join()
     try:
         with pytest.raises(QueueFull, match="waiting would deadlock"):
             future.result(WAIT / 6)
     finally:
         assert queue.stop(WAIT).complete
+        other.join()
 
 
 @pytest.mark.parametrize("where", ["callback", "destructor", "weakref"])

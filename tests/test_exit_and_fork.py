@@ -150,7 +150,7 @@ def test_at_exit_it_does_not_matter_that_other_threads_make_queues(lines_of):
     The list of all queues may grow while it is read; what was accepted is run.
     """
     lines = lines_of("""
-others = [WorkerQueue(1, 1) for _ in range(3000)]
+others = [WorkerQueue(1, 1) for _ in range(10_000)]
 queue = WorkerQueue(2, 100)
 
 def make():

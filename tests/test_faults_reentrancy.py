@@ -164,6 +164,26 @@ def test_signal_handler_may_wait_for_the_future_that_it_interrupts_a_wait_for(on
         assert (future.result(WAIT), seen) == ("result", ["result"])
 
 
+@pytest.mark.parametrize("workers", [1, 2, 8])
+def test_submits_may_interrupt_each_other_to_any_depth(workers, monkeypatch):
+    """
+    Fault 19, as a destructor's submit inside of a signal handler's: none may
+    wait for a thread that those below it are about to start.
+    """
+    begin, depth, inner = threading.Thread.__init__, itertools.count(), []
+
+    def interrupted(self, *args, **kwargs):
+        if next(depth) < 5:
+            inner.append(pool.submit(int, "1"))
+        begin(self, *args, **kwargs)
+
+    with ThreadPoolExecutor(workers) as pool:
+        monkeypatch.setattr(threading.Thread, "__init__", interrupted)
+        outer = pool.submit(int, "2")
+        assert outer.result(WAIT) == 2
+        assert inner and all(future.result(WAIT) == 1 for future in inner)
+
+
 # ---- destructors and other callbacks of the interpreter's ----------------------------------
 
 
@@ -192,9 +212,11 @@ def test_destructor_run_by_the_collector_may_submit_wherever_it_interrupts_submi
         return there
 
     gc.disable()
+    gc.freeze()  # else each collection looks at all of pytest
     try:
         at_each_moment(attempt)
     finally:
+        gc.unfreeze()
         gc.enable()
 
 

@@ -5,6 +5,7 @@ import sys
 import threading
 
 import pytest
+
 from ringpool import QueueFull, QueueStopped, WorkerQueue
 
 WAIT = 30

@@ -19,7 +19,7 @@ from ringpool._core.core cimport (
     unfinished,
 )
 from ringpool._core.future cimport PENDING, PHASE, FutureBase, future_lock, future_run_callbacks, future_unlock
-from ringpool._core.layout cimport CLOSED_BIT, FOREVER, NOW, Core, Objects, Ring, Waiter, object_put
+from ringpool._core.layout cimport CLOSED_BIT, FOREVER, NOW, Core, Objects, Ring, Waiter, Worker, object_put
 from ringpool._core.parking cimport deadline_of, gate_enter, gate_leave, gate_wake_one, sleep_until_woken
 from ringpool._core.python cimport (
     METH_FASTCALL,
@@ -214,6 +214,13 @@ cdef class Engine:
             if job != NULL:
                 future = <object>job
                 Py_DECREF(job)
+                if not future.done():           # delivered by a worker that is just about to settle it
+                    try:
+                        future.exception()
+                    except:
+                        Py_INCREF(job)
+                        deliver(core, job)
+                        raise
                 return future
 
     # ---- looking in ------------------------------------------------------------------------
@@ -275,30 +282,39 @@ cdef class Engine:
         One snapshot, as Counts.
 
         What is done is read before what was accepted, and queued is what
-        remains, so that the parts always add up to accepted.
+        remains, no more than the queue holds, so that the parts always add up
+        to accepted.
         """
         cdef Core* core = _core(self)
-        cdef uint64_t succeeded, failed, started
+        cdef Worker* worker
+        cdef uint64_t succeeded, failed, cancelled, withdrawn, started, ok, bad
         cdef uint64_t accepted, resolved, in_flight
         cdef uint32_t workers, idle
         cdef size_t i
         core.roster_lock.lock()
         succeeded = core.retired.succeeded
         failed = core.retired.failed
-        started = core.retired.started
+        in_flight = core.retired.started - succeeded - failed
         for i in range(core.roster.size()):
-            succeeded += core.roster[i].succeeded.read()
-            failed += core.roster[i].failed.read()
-        for i in range(core.roster.size()):
-            started += core.roster[i].started.read()
+            worker = core.roster[i]
+            while True:                         # of each worker, what it counted at one moment
+                ok = worker.succeeded.read()
+                bad = worker.failed.read()
+                started = worker.started.read()
+                if ok == worker.succeeded.read() and bad == worker.failed.read():
+                    break
+            succeeded += ok
+            failed += bad
+            in_flight += started - ok - bad
         core.roster_lock.unlock()
-        in_flight = started - succeeded - failed
         succeeded += core.unrun.succeeded.load()
         failed += core.unrun.failed.load()
         cancelled = core.unrun.cancelled.load()
         withdrawn = core.withdrawn.load()
         accepted = ring_accepted(&core.ring)
-        resolved = succeeded + failed + <uint64_t>cancelled + <uint64_t>withdrawn
+        resolved = succeeded + failed + cancelled + withdrawn
+        if core.ring.bounded and accepted - resolved - in_flight > core.ring.limit:
+            accepted = resolved + in_flight + core.ring.limit   # the rest came after we began to count
         idle = core.idlers.count.load()         # before the workers, of which they are some
         workers = core.spares.load() - core.gone.load()
         workers += core.reserved.load()

@@ -31,6 +31,7 @@ from ringpool._core.python cimport (
     PyTuple_GET_SIZE,
     context_is_empty,
     current_context,
+    give,
     interpreter_calls,
     take_exception,
 )
@@ -40,7 +41,7 @@ cdef enum:
     SAFE_POINT_JOBS = 64        # jobs between two safe points where the interpreter's wish cannot be seen
 
 
-cdef inline bint run_started(Core* core, Worker* me, FutureBase job) noexcept:
+cdef inline bint run_started(Core* core, Worker* me, FutureBase job, bint delivers) noexcept:
     # The caller owns a reference to job, holds it until this returns, and has
     # moved it to RUNNING.  True: there may be callbacks, which the caller runs.
     cdef PyObject* before = me.current.relaxed()
@@ -79,6 +80,11 @@ cdef inline bint run_started(Core* core, Worker* me, FutureBase job) noexcept:
         me.failed.bump()
     else:
         me.succeeded.bump()
+    if delivers and core.keep.relaxed():
+        # Before anybody can see the result: who has seen it and then lets
+        # another job go gets them from results() in that order.
+        give(<PyObject*>job)
+        deliver(core, <PyObject*>job)
     watched = not future_settle_quietly(job, outcome, failed)
     if watched:
         future_settle_loudly(job, outcome, failed)
@@ -88,21 +94,14 @@ cdef inline bint run_started(Core* core, Worker* me, FutureBase job) noexcept:
 
 cdef inline void run_taken(Core* core, Worker* me, PyObject* job) noexcept:
     # A job fresh from the ring, whose reference the caller owns.
-    # Delivered before its callbacks run, which may take long: results() is in
-    # the order in which jobs finished.
-    cdef bint watched = False
     gate_wake_one(&core.room)
-    if future_start(<FutureBase>job):
-        watched = run_started(core, me, <FutureBase>job)
-    else:
+    if not future_start(<FutureBase>job):
         core.unrun.tombstones.sub(1)
-    if watched:
-        Py_INCREF(job)
         deliver(core, job)
-        future_run_callbacks(<FutureBase>job)
-        Py_DECREF(job)
     else:
-        deliver(core, job)
+        if run_started(core, me, <FutureBase>job, True):
+            future_run_callbacks(<FutureBase>job)
+        Py_DECREF(job)
     me.taken.bump()
 
 

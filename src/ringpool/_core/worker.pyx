@@ -28,13 +28,14 @@ from ringpool._core.layout cimport (
     Word,
     Worker,
     name_this_thread,
+    relax,
     roster_put,
     roster_retire,
     this_thread,
 )
 from ringpool._core.parking cimport gate_enter, gate_leave, gate_wake_all, gate_wake_one, sleep_until_woken
 from ringpool._core.python cimport Py_DECREF, Py_INCREF
-from ringpool._core.ring cimport ring_is_closed, ring_ready, ring_take
+from ringpool._core.ring cimport ring_is_closed, ring_is_drained, ring_ready, ring_take
 
 from ringpool._core.future import set_worker_hooks
 
@@ -266,7 +267,10 @@ cdef resolve_queued(Core* core, broken_message):
     while True:
         job = <PyObject*>ring_take(&core.ring)
         if job == NULL:
-            break
+            if not ring_is_closed(&core.ring) or ring_is_drained(&core.ring):
+                break
+            relax()                             # a producer has claimed its position and is not done
+            continue
         try:
             if broken_message is None:
                 future_settle(<FutureBase>job, 1 << PENDING, CANCELLED_AND_NOTIFIED, NULL)
@@ -363,7 +367,7 @@ def _run_here(FutureBase job):
             core.unrun.tombstones.add(1)
             if core.copies_context:
                 enter_fresh_context()
-            watched = run_started(core, me, job)
+            watched = run_started(core, me, job, False)
             if core.copies_context:
                 leave_context()
             if watched:
