@@ -1,0 +1,63 @@
+"""Who may import whom, read from the import lines: the order in which src/ is to be read."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[1] / "src" / "ringpool"
+
+# Each may import what stands in its row, and the standard library.
+MAY_IMPORT = {
+    "errors": set(),
+    "checks": set(),
+    "future": {"_core"},
+    "lifecycle": {"_core"},
+    "stats": {"future"},
+    "job": {"_core", "future"},
+    "executor": {"_core", "checks", "future", "lifecycle"},
+    "worker_queue": {"_core", "checks", "errors", "future", "lifecycle", "stats"},
+    "__init__": {"errors", "executor", "future", "job", "stats", "worker_queue"},
+    "__main__": {"commands"},
+}
+CORE = ["layout", "python", "ring", "parking", "future", "core", "worker", "admission", "engine", "_stress"]
+
+
+def imported(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module
+            if node.module == "ringpool":
+                yield from (f"ringpool.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.skipif(not SOURCE.is_dir(), reason="tests of an installed wheel: the source tree is not here")
+@pytest.mark.parametrize("path", sorted(SOURCE.glob("*.py")), ids=lambda path: path.stem)
+def test_a_face_imports_only_what_is_below_it(path):
+    """So that each file can be read with those above it in mind only."""
+    ours = {name.split(".")[1] for name in imported(path) if name.startswith("ringpool.")}
+    assert ours <= MAY_IMPORT[path.stem]
+
+
+@pytest.mark.skipif(not SOURCE.is_dir(), reason="tests of an installed wheel: the source tree is not here")
+@pytest.mark.parametrize("path", sorted((SOURCE / "_core").glob("*.p[yx][xd]")), ids=lambda path: path.name)
+def test_the_core_knows_no_face_and_imports_downwards(path):
+    """An algorithm lower down must not come to depend on who uses it."""
+    text = path.read_text()
+    names = re.findall(r"^from (ringpool[.\w]*) c?import", text, re.MULTILINE)
+    assert all(name.startswith("ringpool._core.") for name in names), names
+    below = {name.removeprefix("ringpool._core.") for name in names} - {path.stem}
+    allowed = set(CORE[: CORE.index(path.stem)])
+    if path.stem == "admission":
+        allowed.add("engine")  # for its fields alone: engine.pyx includes what admission.pxd defines
+    assert below <= allowed
+
+
+@pytest.mark.skipif(not SOURCE.is_dir(), reason="tests of an installed wheel: the source tree is not here")
+def test_the_gil_is_let_go_in_two_places_only():
+    """The protocol rests on it: inside the core a thread is attached, except while it sleeps."""
+    sleepers = [p.name for p in sorted((SOURCE / "_core").glob("*.p[yx][xd]")) if "with nogil:" in p.read_text()]
+    assert sleepers == ["_stress.pyx", "parking.pxd", "worker.pxd"]
