@@ -178,7 +178,8 @@ cdef bint _hire_one(Core* core, object initializer, set threads, object name) ex
         if ring_is_closed(&core.ring):
             return True
         if reserved >= core.max_workers + reentrant or core.coming.load() + unfinished(core) <= reserved:
-            return core.started.load() != 0 or reserved == 0
+            # Never wait for a frame that stands still below this one.
+            return reentrant or core.started.load() != 0 or reserved == 0
         if core.reserved.cas(reserved, reserved + 1):
             break
     here.hiring = core
