@@ -6,13 +6,15 @@ import weakref
 
 from ringpool._core.engine import Engine
 
-_engines: "weakref.WeakSet[Engine]" = weakref.WeakSet()
+# By id, since valuerefs() is a copy that nobody can change under us: pools may
+# be made by other threads while we go through them.
+_engines: "weakref.WeakValueDictionary[int, Engine]" = weakref.WeakValueDictionary()
 _exiting = False
 
 
 def watch(engine: Engine) -> None:
     """Have *engine* drained at interpreter exit and started over in a forked child."""
-    _engines.add(engine)
+    _engines[id(engine)] = engine
     if _exiting:
         engine._close()
 
@@ -22,13 +24,17 @@ def exiting() -> bool:
     return _exiting
 
 
+def _alive() -> list[Engine]:
+    return [engine for reference in _engines.valuerefs() if (engine := reference()) is not None]
+
+
 def _drain_all():
     # Before the interpreter waits for its non-daemon threads, of which ours
     # would wait for jobs for ever. Jobs that are queued run; a job that makes
     # a new pool now gets one that refuses.
     global _exiting
     _exiting = True
-    engines = list(_engines)
+    engines = _alive()
     for engine in engines:
         engine._close()
     for engine in engines:
@@ -36,7 +42,7 @@ def _drain_all():
 
 
 def _start_over():
-    for engine in list(_engines):
+    for engine in _alive():
         engine._after_fork()
 
 
