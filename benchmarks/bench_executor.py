@@ -1,5 +1,6 @@
 """No-op jobs through the drop-in executor and the standard library's, two workers."""
 
+import contextvars
 import threading
 import tracemalloc
 
@@ -78,9 +79,7 @@ def bench_four_producers(measure):
     measure(run, JOBS)
 
 
-@pytest.mark.parametrize("pool_class", RIVALS.values(), ids=RIVALS)
-def bench_memory_pending(benchmark, pool_class):
-    """Bytes that one pending job without arguments takes, its future included; not a time."""
+def bytes_per_pending_job(pool_class):
     gate = threading.Event()
     entered = threading.Event()
 
@@ -98,6 +97,13 @@ def bench_memory_pending(benchmark, pool_class):
         size = tracemalloc.get_traced_memory()[0] / JOBS
         tracemalloc.stop()
         gate.set()
+    return size
+
+
+@pytest.mark.parametrize("pool_class", RIVALS.values(), ids=RIVALS)
+def bench_memory_pending(benchmark, pool_class):
+    """Bytes that one pending job without arguments takes, its future included; not a time."""
+    size = contextvars.Context().run(bytes_per_pending_job, pool_class)
     benchmark.extra_info["bytes_per_job"] = size
     benchmark.pedantic(lambda: None)
     print(f"\nbytes per pending job, {pool_class.__module__}: {size:.0f}")
