@@ -235,7 +235,7 @@ def test_arguments_of_jobs_that_never_ran_are_let_go_when_stop_now_returns(busy)
     assert (seen(), future.cancelled()) == (None, True)
 
 
-@pytest.mark.parametrize("rounds", [100, pytest.param(2500, marks=pytest.mark.stress)])
+@pytest.mark.parametrize("rounds", [100, pytest.param(1200, marks=pytest.mark.stress)])
 def test_accepted_before_stop_now_is_cancelled_by_it(run_in_threads, rounds):
     """
     Whatever producers do at that moment: with every worker held, no job that was
