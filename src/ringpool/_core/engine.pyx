@@ -20,7 +20,7 @@ from ringpool._core.core cimport (
 )
 from ringpool._core.future cimport PENDING, PHASE, FutureBase, future_lock, future_run_callbacks, future_unlock
 from ringpool._core.layout cimport CLOSED_BIT, FOREVER, NOW, Core, Objects, Ring, Waiter, Worker, object_put
-from ringpool._core.parking cimport deadline_of, gate_enter, gate_leave, gate_wake_one, sleep_until_woken
+from ringpool._core.parking cimport deadline_of, gate_enter, gate_leave, gate_wake_all, gate_wake_one, sleep_until_woken
 from ringpool._core.python cimport (
     METH_FASTCALL,
     METH_KEYWORDS,
@@ -338,7 +338,9 @@ cdef class Engine:
 
 cdef PyObject* _take_finished(Core* core) noexcept:
     cdef PyObject* job = <PyObject*>ring_take(&core.finished)
-    if job != NULL:
+    if job != NULL and core.stuck.load():
+        gate_wake_all(&core.room)   # a worker that waits for the reader must look again, whoever takes the room
+    elif job != NULL:
         gate_wake_one(&core.room)
     return job
 
