@@ -123,8 +123,10 @@ class WorkerQueue(Engine):
         Iterate over futures in the order in which they finished.
 
         Ends when the queue is stopped and everything accepted has been handed
-        out. Every future comes out once: iterators from several calls, in
-        several threads, share them.
+        out, so do not read it to the end in a job of this queue. Every future
+        comes out once: iterators from several calls, in several threads, share
+        them. A cancelled one comes out when a worker, or stop_now(), gets to
+        its place.
 
         Memory stays bounded on either side of the first call. Before it, the
         last *keep_results* finished futures are kept and older ones forgotten;
