@@ -18,8 +18,8 @@ from ringpool._core.core cimport (
     tell_if_quiet,
     unfinished,
 )
-from ringpool._core.future cimport PENDING, PHASE, FutureBase, future_lock, future_run_callbacks, future_unlock
-from ringpool._core.layout cimport CLOSED_BIT, FOREVER, NOW, Core, Objects, Ring, Waiter, Worker, object_put
+from ringpool._core.future cimport PENDING, PHASE, FutureBase, extension_of, future_lock, future_run_callbacks, future_unlock
+from ringpool._core.layout cimport CLOSED_BIT, FOREVER, NOW, Core, Extension, Objects, Ring, Waiter, Worker, object_put
 from ringpool._core.parking cimport deadline_of, gate_enter, gate_leave, gate_wake_all, gate_wake_one, sleep_until_woken
 from ringpool._core.python cimport (
     METH_FASTCALL,
@@ -347,13 +347,14 @@ cdef PyObject* _take_finished(Core* core) noexcept:
 
 cdef _fail_after_fork(FutureBase job):
     # Whoever waited for it is a thread of the parent's.
-    if job.extension != NULL:
-        job.extension.gate.first = NULL
-        job.extension.gate.last = NULL
-        job.extension.gate.count.store(0)
-        if job.extension.condition != NULL:
-            (<object>job.extension.condition)._at_fork_reinit()
-            (<object>job.extension.waiters).clear()
+    cdef Extension* extension = extension_of(job)
+    if extension != NULL:
+        extension.gate.first = NULL
+        extension.gate.last = NULL
+        extension.gate.count.store(0)
+        if extension.condition != NULL:
+            (<object>extension.condition)._at_fork_reinit()
+            (<object>extension.waiters).clear()
     fail(job, BrokenThreadPool("the process was forked while this job was pending: it goes on in the parent only"))
     future_run_callbacks(job)
 

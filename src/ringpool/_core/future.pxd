@@ -50,7 +50,7 @@ cdef class FutureBase:
     cdef PyObject* kwnames          # tuple, or NULL
     cdef PyObject* context          # to run in; NULL: the worker's own, empty one
     cdef PyObject* outcome          # result or exception, once FINISHED
-    cdef Extension* extension
+    cdef Word[Extension*] ext       # set once, under LOCKED; looked at without
     cdef Unrun* unrun               # of the engine that has it queued; valid while PENDING
     cdef dict __dict__
     cdef object __weakref__
@@ -69,6 +69,11 @@ cdef inline uint32_t future_lock(FutureBase self) noexcept:
 
 cdef inline void future_unlock(FutureBase self, uint32_t state) noexcept:
     self.state.store(state)
+
+
+cdef inline Extension* extension_of(FutureBase self) noexcept:
+    # Pairs with the release that set it: what it points to is made.
+    return self.ext.acquire()
 
 
 cdef inline bint future_start(FutureBase self) noexcept:

@@ -45,13 +45,14 @@ cdef class FutureBase:
         pass                        # nothing of the standard library's, which would make it all at once
 
     def __dealloc__(self):
+        cdef Extension* extension = extension_of(self)
         future_drop_call(self)
         Py_XDECREF(self.outcome)
-        if self.extension != NULL:
+        if extension_of(self) != NULL:
             _drop_callbacks(self)
-            Py_XDECREF(self.extension.condition)
-            Py_XDECREF(self.extension.waiters)
-            del self.extension
+            Py_XDECREF(extension_of(self).condition)
+            Py_XDECREF(extension_of(self).waiters)
+            del extension
 
     def __setattr__(self, name, value):
         track_late(<PyObject*>self)      # a plain job's record is not, until it can be part of a cycle
@@ -163,8 +164,8 @@ cdef class FutureBase:
             Py_INCREF(<PyObject*>None)
             self.outcome = <PyObject*>None
         future_unlock(self, (state & ~PHASE) | phase)
-        if self.extension != NULL:
-            gate_wake_all(&self.extension.gate)
+        if extension_of(self) != NULL:
+            gate_wake_all(&extension_of(self).gate)
 
     @property
     def _result(self):
@@ -191,12 +192,12 @@ cdef class FutureBase:
     @property
     def _condition(self):
         _inflate(self)
-        return <object>self.extension.condition
+        return <object>extension_of(self).condition
 
     @property
     def _waiters(self):
         _inflate(self)
-        return <object>self.extension.waiters
+        return <object>extension_of(self).waiters
 
     @property
     def _done_callbacks(self):
@@ -274,7 +275,7 @@ cdef bint future_settle(FutureBase self, uint32_t allowed, uint32_t phase, PyObj
         finally:
             condition.release()
     if state & WATCHED:
-        gate_wake_all(&self.extension.gate)
+        gate_wake_all(&extension_of(self).gate)
     if state & PHASE == PENDING:
         future_drop_call(self)
     return True
@@ -297,7 +298,7 @@ cdef void future_settle_loudly(FutureBase self, PyObject* outcome, uint32_t fail
 cdef _tell_waiters(FutureBase self, uint32_t phase):
     if phase & PHASE == CANCELLED:
         return                      # the standard library tells them on the second step
-    for waiter in list(<object>self.extension.waiters):
+    for waiter in list(<object>extension_of(self).waiters):
         if phase & PHASE == CANCELLED_AND_NOTIFIED:
             waiter.add_cancelled(self)
         elif phase & FAILED:
@@ -311,7 +312,7 @@ cdef void future_run_callbacks(FutureBase self) noexcept:
     # is logged.
     cdef Objects callbacks
     cdef size_t i
-    if self.extension == NULL:
+    if extension_of(self) == NULL:
         return
     _take_callbacks(self, callbacks)
     for i in range(callbacks.size()):
@@ -327,7 +328,7 @@ cdef void future_run_callbacks(FutureBase self) noexcept:
 
 cdef void _take_callbacks(FutureBase self, Objects& callbacks) noexcept:
     cdef uint32_t state = future_lock(self)
-    callbacks.swap(self.extension.callbacks)
+    callbacks.swap(extension_of(self).callbacks)
     future_unlock(self, state)
 
 
@@ -393,16 +394,16 @@ cdef uint32_t _wait_until_done(FutureBase self, timeout) except? 0:
 cdef Extension* _extension(FutureBase self) except NULL:
     cdef Extension* fresh
     cdef uint32_t state
-    if self.extension == NULL:
+    if extension_of(self) == NULL:
         fresh = new Extension()
         track_late(<PyObject*>self)
         state = future_lock(self)
-        if self.extension == NULL:
-            self.extension = fresh
+        if extension_of(self) == NULL:
+            self.ext.release(fresh)
             fresh = NULL
         future_unlock(self, state)
         del fresh
-    return self.extension
+    return extension_of(self)
 
 
 cdef int _inflate(FutureBase self) except -1:
@@ -448,10 +449,10 @@ cdef int _traverse(FutureBase self, visitproc visit, void* arg) noexcept:
         arguments = future_arguments(self)
         for i in range(self.nargs):
             stop = stop or _visit(arguments[i], visit, arg)
-    if not stop and self.extension != NULL:
-        stop = _visit(self.extension.condition, visit, arg) or _visit(self.extension.waiters, visit, arg)
-        for k in range(self.extension.callbacks.size()):
-            stop = stop or _visit(self.extension.callbacks[k], visit, arg)
+    if not stop and extension_of(self) != NULL:
+        stop = _visit(extension_of(self).condition, visit, arg) or _visit(extension_of(self).waiters, visit, arg)
+        for k in range(extension_of(self).callbacks.size()):
+            stop = stop or _visit(extension_of(self).callbacks[k], visit, arg)
     return stop
 
 
@@ -468,7 +469,7 @@ cdef int _clear(FutureBase self) noexcept:
         Py_INCREF(<PyObject*>None)
         self.outcome = <PyObject*>None
         Py_DECREF(outcome)
-    if self.extension != NULL:
+    if extension_of(self) != NULL:
         _drop_callbacks(self)
     future_drop_call(self)
     return 0
