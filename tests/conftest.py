@@ -18,6 +18,8 @@ def no_thread_left():
     yield
     gc.collect()
     for thread in set(threading.enumerate()) - before:
+        # One whose start() was interrupted is listed before it runs, and cannot be joined yet.
+        assert thread._started.wait(WAIT), f"never ran: {thread}"
         thread.join(WAIT)
         assert not thread.is_alive(), f"left behind: {thread}"
 
