@@ -65,8 +65,6 @@ class ThreadPoolExecutor(Engine, futures.ThreadPoolExecutor):
         except TypeError:
             raise TypeError(f"initargs must be an iterable, got {initargs!r}") from None
         checks.context(context)
-        self._initializer = initializer  # type: ignore[assignment]
-        self._initargs = initargs
         Engine.__init__(
             self,
             future_type=Future,
@@ -147,6 +145,14 @@ class ThreadPoolExecutor(Engine, futures.ThreadPoolExecutor):
         return INITIALIZER_FAILED if self._is_broken else False
 
     @property
+    def _initializer(self):
+        return self._worker_initializer and self._worker_initializer.fn
+
+    @property
+    def _initargs(self):
+        return self._worker_initializer.args if self._worker_initializer else ()
+
+    @property
     def _shutdown(self):
         return self._closed
 
@@ -167,12 +173,12 @@ class Initializer:
     """Runs a user's initializer on a new worker; False when it raised."""
 
     def __init__(self, fn, args):
-        self._fn = fn
-        self._args = args
+        self.fn = fn
+        self.args = args
 
     def __call__(self):
         try:
-            self._fn(*self._args)
+            self.fn(*self.args)
         except BaseException:
             logger.critical("Exception in initializer:", exc_info=True)
             return False

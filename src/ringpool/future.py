@@ -3,7 +3,7 @@
 from concurrent import futures
 from typing import TypeVar
 
-from ringpool._core.future import FutureBase
+from ringpool._core.future import FutureBase, adopt
 
 T = TypeVar("T")
 
@@ -24,3 +24,6 @@ class Future(FutureBase, futures.Future[T]):
     """
 
     __slots__ = ()
+
+
+adopt(Future)

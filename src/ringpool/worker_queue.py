@@ -81,13 +81,10 @@ class WorkerQueue(Engine):
             thread_name_prefix=name,
             initializer=None,
         )
-        self.name = name
-        self._capacity = capacity
-        self._keep = keep
         lifecycle.watch(self)
 
     def __repr__(self) -> str:
-        if not hasattr(self, "_keep"):
+        if self._thread_name_prefix is None:
             return f"<{type(self).__name__} that was not made>"
         stats = self.stats()
         state = "stopped" if self._closed else "open"
@@ -95,6 +92,16 @@ class WorkerQueue(Engine):
             f"<{type(self).__name__} {self.name!r} {state}, {stats.queued}/{stats.capacity} queued, "
             f"{stats.in_flight} in flight>"
         )
+
+    @property
+    def name(self) -> str:
+        """In errors and in the names of the threads."""
+        return self._thread_name_prefix or ""
+
+    @property
+    def capacity(self) -> int:
+        """Jobs that may be queued at a time."""
+        return self._capacity
 
     # ---- submit ----------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from cpython.object cimport PyObject
 from libc.stdint cimport int64_t
 
 from ringpool._core.engine cimport Engine
-from ringpool._core.future cimport INLINE, OWNED, PENDING, FutureBase
+from ringpool._core.future cimport INLINE, OWNED, PENDING, FutureBase, recycler
 from ringpool._core.layout cimport FOREVER, NOW, Core, Waiter
 from ringpool._core.parking cimport gate_enter, gate_leave, gate_wake_all, job_put, sleep_until_woken
 from ringpool._core.python cimport (
@@ -16,7 +16,8 @@ from ringpool._core.python cimport (
     PyMem_Malloc,
     PyTuple_GET_SIZE,
     context_is_empty,
-    current_context,
+    context_of,
+    current_thread_state,
     give,
     is_coroutine_function,
     new_untracked,
@@ -54,9 +55,9 @@ cdef inline PyObject* make_job(Core* core, PyObject* const* call, Py_ssize_t nar
     cdef size_t n = nargs - 1, i
     if kwnames != NULL:
         n += PyTuple_GET_SIZE(kwnames)
-    if core.copies_context and not context_is_empty(current_context()):
+    if core.copies_context and not context_is_empty(context_of(current_thread_state())):
         context = PyContext_CopyCurrent()
-    job = new_untracked(core.future_type)
+    job = new_untracked(core.future_type, &recycler)
     if job == NULL:
         Py_XDECREF(context)
         raise MemoryError
@@ -140,7 +141,7 @@ cdef inline PyObject* admit(Engine self, PyObject* const* call, Py_ssize_t nargs
         return enter(self, core, call, nargs, kwnames, deadline)
     core.coming.add(1)
     try:
-        hire(core, self.initializer, self._threads, self._thread_name_prefix)
+        hire(core, self._worker_initializer, self._threads, self._thread_name_prefix)
         return enter(self, core, call, nargs, kwnames, deadline)
     finally:
         core.coming.sub(1)

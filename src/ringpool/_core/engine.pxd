@@ -6,7 +6,7 @@ from ringpool._core.layout cimport Core
 cdef class Engine:
     cdef Core* core
     cdef object future_type
-    cdef object initializer
+    cdef readonly object _worker_initializer
     cdef readonly set _threads
     cdef readonly str _thread_name_prefix
     cdef object __weakref__

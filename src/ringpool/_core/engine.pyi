@@ -52,6 +52,11 @@ class Engine:
     _threads: Set[threading.Thread]
     _thread_name_prefix: str | None
     _max_workers: int
+    _worker_initializer: Any
+    @property
+    def _capacity(self) -> Any: ...
+    @property
+    def _keep(self) -> int: ...
     @property
     def _closed(self) -> bool: ...
     @property

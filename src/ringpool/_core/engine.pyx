@@ -63,7 +63,9 @@ cdef class Engine:
     The native half of both faces; not to be used on its own.
 
     A face passes checked values, names its errors in ``_refusal`` (closed) and
-    ``_full``, and gives the rest its public names.
+    ``_full``, and gives the rest its public names. It sets no attribute of its
+    own on the pool: while that has no dictionary, the interpreter finds
+    ``pool.submit`` without looking into one.
     """
 
     def __cinit__(self, *args, **kwargs):
@@ -78,7 +80,7 @@ cdef class Engine:
             raise RuntimeError(f"{type(self).__name__}.__init__() was called twice")
         self.future_type = future_type
         self._thread_name_prefix = thread_name_prefix
-        self.initializer = initializer
+        self._worker_initializer = initializer
         self.core = core_new(max_workers, capacity, keep, copies_context, future_type)
 
     def __dealloc__(self):
@@ -326,6 +328,17 @@ cdef class Engine:
     @property
     def _max_workers(self):
         return _core(self).max_workers
+
+    @property
+    def _capacity(self):
+        """Jobs that may be queued; None: no bound."""
+        cdef Core* core = _core(self)
+        return core.ring.limit if core.ring.bounded else None
+
+    @property
+    def _keep(self):
+        """Finished futures kept for a reader."""
+        return _core(self).keep.load()
 
     @property
     def _closed(self):

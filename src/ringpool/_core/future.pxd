@@ -21,7 +21,7 @@ from cpython.object cimport PyObject
 from libc.stdint cimport uint32_t
 
 from ringpool._core.layout cimport Extension, Unrun, Word, relax
-from ringpool._core.python cimport Py_DECREF, Py_XDECREF, PyMem_Free, hand_over, is_collectable, track_late
+from ringpool._core.python cimport Py_DECREF, Py_XDECREF, PyMem_Free, Recycler, hand_over, is_collectable, track_late
 
 cdef enum:
     PENDING = 0
@@ -54,6 +54,9 @@ cdef class FutureBase:
     cdef Unrun* unrun               # of the engine that has it queued; valid while PENDING
     cdef dict __dict__
     cdef object __weakref__
+
+
+cdef Recycler recycler
 
 
 cdef inline uint32_t future_lock(FutureBase self) noexcept:

@@ -4,7 +4,7 @@ import logging
 import threading
 from concurrent.futures import CancelledError, InvalidStateError
 
-from cpython.object cimport PyObject, PyTypeObject, inquiry, traverseproc, visitproc
+from cpython.object cimport PyObject, PyTypeObject, destructor, inquiry, traverseproc, visitproc
 from libc.stdint cimport int64_t, uint32_t
 
 from ringpool._core.layout cimport Extension, Objects, Waiter, object_put
@@ -15,7 +15,23 @@ from ringpool._core.parking cimport (
     gate_wake_all,
     sleep_until_woken,
 )
-from ringpool._core.python cimport Py_DECREF, Py_INCREF, PyTuple_GET_SIZE, Py_XDECREF, hand_over, track_late
+from ringpool._core.python cimport (
+    Py_DECREF,
+    Py_INCREF,
+    Py_XDECREF,
+    PyObject_CallFinalizerFromDealloc,
+    PyObject_ClearWeakRefs,
+    PyObject_GC_IsTracked,
+    PyObject_GC_UnTrack,
+    PyTuple_GET_SIZE,
+    dealloc_in_trashcan,
+    dict_slot,
+    free_untracked,
+    hand_over,
+    has_weakrefs,
+    is_collectable,
+    track_late,
+)
 
 cdef extern from "Python.h":
     int PyObject_GenericSetAttr(object, object, object) except -1
@@ -45,14 +61,7 @@ cdef class FutureBase:
         pass                        # nothing of the standard library's, which would make it all at once
 
     def __dealloc__(self):
-        cdef Extension* extension = extension_of(self)
-        future_drop_call(self)
-        Py_XDECREF(self.outcome)
-        if extension_of(self) != NULL:
-            _drop_callbacks(self)
-            Py_XDECREF(extension_of(self).condition)
-            Py_XDECREF(extension_of(self).waiters)
-            del extension
+        _release(self)
 
     def __setattr__(self, name, value):
         track_late(<PyObject*>self)      # a plain job's record is not, until it can be part of a cycle
@@ -425,6 +434,54 @@ cdef int _inflate(FutureBase self) except -1:
         Py_INCREF(extension.waiters)
     future_unlock(self, state | INFLATED | WATCHED)
     return 0
+
+
+# ---- the end ---------------------------------------------------------------------------
+#
+# A deallocator of our own for the public Future class: the one that a Python
+# class gets goes through its bases, saves the exception of the moment and does
+# more that a record never needs.
+
+cdef void _release(FutureBase self) noexcept:
+    cdef Extension* extension = extension_of(self)
+    future_drop_call(self)
+    Py_XDECREF(self.outcome)
+    self.outcome = NULL
+    if extension != NULL:
+        _drop_callbacks(self)
+        Py_XDECREF(extension.condition)
+        Py_XDECREF(extension.waiters)
+        del extension
+
+
+cdef void _dealloc(PyObject* o) noexcept:
+    # Of Future, and of subclasses after their own part.
+    # Casts only: a variable of an object's type would count a reference.
+    if PyObject_GC_IsTracked(o) or extension_of(<FutureBase>o) != NULL or o.ob_type.tp_finalize != NULL or has_weakrefs(o):
+        PyObject_GC_UnTrack(o)
+        dealloc_in_trashcan(o, <destructor>_dealloc, _dealloc_anything)
+    else:
+        # What it holds is dropped without the trashcan: it is tracked as soon
+        # as that can be a long chain.
+        _release(<FutureBase>o)
+        free_untracked(o, &recycler)
+
+
+cdef void _dealloc_anything(PyObject* o) noexcept:
+    if o.ob_type.tp_finalize != NULL and PyObject_CallFinalizerFromDealloc(o) < 0:
+        track_late(o)
+        return                      # it lives again
+    if has_weakrefs(o):
+        PyObject_ClearWeakRefs(o)
+    _release(<FutureBase>o)
+    Py_XDECREF(dict_slot(o))
+    free_untracked(o, &recycler)
+
+
+def adopt(type future_type):
+    """Make *future_type*, the public class, the one whose records are recycled; before it is first used."""
+    recycler.type = <PyTypeObject*>future_type
+    recycler.type.tp_dealloc = <destructor>_dealloc
 
 
 # ---- the collector -------------------------------------------------------------------

@@ -188,6 +188,7 @@ struct alignas(LINE) Worker {
     Worker *next_idle = nullptr;    // under Idlers::lock
     bool idle = false;              // on the idle list; under Idlers::lock
     unsigned long ident = 0;        // of its thread
+    struct _ts *thread = nullptr;   // the interpreter's state of that thread, likewise only used on it
     // written by this worker only
     alignas(LINE) Tally taken;      // jobs it took from the ring and has dealt with, tombstones too
     Tally started, succeeded, failed;

@@ -1,6 +1,7 @@
 # Declarations of layout.hpp; what each field means and who moves it stands there.
 
 from cpython.object cimport PyObject, PyTypeObject
+from cpython.pystate cimport PyThreadState
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 
@@ -71,6 +72,7 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         Worker* next_idle
         bint idle
         unsigned long ident
+        PyThreadState* thread
         Tally taken
         Tally started
         Tally succeeded

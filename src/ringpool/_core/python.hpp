@@ -42,7 +42,8 @@ inline void hand_over(PyObject *) noexcept {}
 
 // ---- the calling thread -----------------------------------------------------
 
-inline PyObject *current_context() noexcept { return PyThreadState_Get()->context; }
+inline PyThreadState *current_thread_state() noexcept { return PyThreadState_Get(); }
+inline PyObject *context_of(PyThreadState *thread) noexcept { return thread->context; }
 
 // Holds the context no variable?  (NULL: the thread never had one.)
 inline bool context_is_empty(PyObject *context) noexcept {
@@ -51,10 +52,11 @@ inline bool context_is_empty(PyObject *context) noexcept {
 
 // Does the interpreter want this thread at its next safe point (GIL asked for,
 // collection due, world to be stopped)?  Only seen from 3.13 on.
-inline bool interpreter_calls() noexcept {
+inline bool interpreter_calls(PyThreadState *thread) noexcept {
 #if PY_VERSION_HEX >= 0x030D0000
-    return (_Py_atomic_load_uintptr_relaxed(&PyThreadState_Get()->eval_breaker) & 0xff) != 0;
+    return (_Py_atomic_load_uintptr_relaxed(&thread->eval_breaker) & 0xff) != 0;
 #else
+    (void)thread;
     return false;
 #endif
 }
@@ -88,13 +90,66 @@ inline PyObject *take_exception() noexcept {
 
 // ---- objects ------------------------------------------------------------------
 
+// Records that died, kept for the next burst: a new one costs no allocator, no
+// page fault and no step towards the next collection.  With the GIL only, where
+// one list serves every thread; elsewhere the allocator's lists are per thread
+// already.  The blocks are linked through the word behind the object's head.
+struct Recycler {
+    PyTypeObject *type = nullptr;   // the one type whose blocks it keeps
+    PyObject *top = nullptr;
+    std::size_t count = 0;
+};
+constexpr std::size_t RECYCLED_AT_MOST = 16384;     // 2 MiB
+
+inline PyObject **behind_head(PyObject *o) noexcept {
+    return reinterpret_cast<PyObject **>(reinterpret_cast<char *>(o) + sizeof(PyObject));
+}
+
 // An instance of an extension type, or of a slotless subclass of one, with all
 // fields zero and not tracked by the collector.
-inline PyObject *new_untracked(PyTypeObject *type) noexcept {
-    PyObject *o = _PyObject_GC_New(type);
-    if (o != nullptr)
-        std::memset(reinterpret_cast<char *>(o) + sizeof(PyObject), 0, type->tp_basicsize - sizeof(PyObject));
+inline PyObject *new_untracked(PyTypeObject *type, Recycler *recycler) noexcept {
+    PyObject *o = recycler->top;
+    if (o != nullptr && type == recycler->type) {
+        recycler->top = *behind_head(o);
+        recycler->count--;
+        PyObject_Init(o, type);
+    }
+    else {
+        o = _PyObject_GC_New(type);
+        if (o == nullptr) return nullptr;
+    }
+    std::memset(reinterpret_cast<char *>(behind_head(o)), 0, type->tp_basicsize - sizeof(PyObject));
     return o;
+}
+
+// The end of every deallocator of such an object, once it holds nothing.
+inline void free_untracked(PyObject *o, Recycler *recycler) noexcept {
+    PyTypeObject *type = Py_TYPE(o);
+#ifndef Py_GIL_DISABLED
+    if (type == recycler->type && recycler->count < RECYCLED_AT_MOST && !PyObject_GC_IsFinalized(o)) {
+        *behind_head(o) = recycler->top;
+        recycler->top = o;
+        recycler->count++;
+    }
+    else
+#endif
+        PyObject_GC_Del(o);
+    Py_DECREF(type);
+}
+
+// Runs body(o), or postpones the whole deallocator when it is nested too deep.
+inline void dealloc_in_trashcan(PyObject *o, destructor deallocator, void (*body)(PyObject *)) {
+    Py_TRASHCAN_BEGIN(o, deallocator)
+    body(o);
+    Py_TRASHCAN_END
+}
+
+// The object's dictionary, if it has one: for types with the plain slot.
+inline PyObject *&dict_slot(PyObject *o) noexcept {
+    return *reinterpret_cast<PyObject **>(reinterpret_cast<char *>(o) + Py_TYPE(o)->tp_dictoffset);
+}
+inline bool has_weakrefs(PyObject *o) noexcept {
+    return *reinterpret_cast<PyObject **>(reinterpret_cast<char *>(o) + Py_TYPE(o)->tp_weaklistoffset) != nullptr;
 }
 
 // When the collector learns of an object of new_untracked.  With the GIL late,

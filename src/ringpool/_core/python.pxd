@@ -1,18 +1,25 @@
 # Declarations of python.hpp and the few calls of CPython's that Cython does not
 # declare, or declares for owned references only.
 
-from cpython.object cimport PyObject, PyTypeObject, traverseproc, visitproc
+from cpython.object cimport PyObject, PyTypeObject, destructor, traverseproc, visitproc
+from cpython.pystate cimport PyThreadState
 
 
 cdef extern from "python.hpp" namespace "ringpool" nogil:
     void give(PyObject*) noexcept
     void hand_over(PyObject*) noexcept
-    PyObject* current_context() noexcept
+    PyThreadState* current_thread_state() noexcept
+    PyObject* context_of(PyThreadState*) noexcept
     bint context_is_empty(PyObject*) noexcept
-    bint interpreter_calls() noexcept
+    bint interpreter_calls(PyThreadState*) noexcept
     bint on_main_thread() noexcept
     PyObject* take_exception() noexcept
-    PyObject* new_untracked(PyTypeObject*) noexcept
+    cdef cppclass Recycler:
+        PyTypeObject* type
+    PyObject* new_untracked(PyTypeObject*, Recycler*) noexcept
+    void free_untracked(PyObject*, Recycler*) noexcept
+    PyObject*& dict_slot(PyObject*) noexcept
+    bint has_weakrefs(PyObject*) noexcept
     void track_early(PyObject*) noexcept
     void track_late(PyObject*) noexcept
     bint is_collectable(PyObject*) noexcept
@@ -31,6 +38,7 @@ cdef extern from "Python.h":
 
 
 cdef extern from "python.hpp" namespace "ringpool":
+    void dealloc_in_trashcan(PyObject*, destructor, void (*)(PyObject*) noexcept) noexcept
     int add_method(PyTypeObject*, object attribute, PyMethodDef*) except -1
 
 
@@ -48,6 +56,10 @@ cdef extern from "Python.h":
     void Py_INCREF(PyObject*) noexcept
     void Py_DECREF(PyObject*) noexcept
     void Py_XDECREF(PyObject*) noexcept
+    void PyObject_ClearWeakRefs(PyObject*) noexcept
+    void PyObject_GC_UnTrack(PyObject*) noexcept
+    bint PyObject_GC_IsTracked(PyObject*) noexcept
+    int PyObject_CallFinalizerFromDealloc(PyObject*) noexcept
     Py_ssize_t PyTuple_GET_SIZE(PyObject*) noexcept
     void* PyMem_Malloc(size_t) noexcept
     void PyMem_Free(void*) noexcept

@@ -30,7 +30,8 @@ from ringpool._core.python cimport (
     PyObject_Vectorcall,
     PyTuple_GET_SIZE,
     context_is_empty,
-    current_context,
+    context_of,
+    current_thread_state,
     give,
     interpreter_calls,
     take_exception,
@@ -67,7 +68,7 @@ cdef inline bint run_started(Core* core, Worker* me, FutureBase job, bint delive
     if context != NULL:
         PyContext_Exit(context)
     elif core.copies_context:
-        own = current_context()
+        own = context_of(me.thread)
         if not context_is_empty(own):       # the next job must not see what this one set
             fresh_context()
     # Seen by whoever inspects the workers: the reference may be dropped only
@@ -113,7 +114,7 @@ cdef inline void enter_fresh_context() noexcept:
 
 
 cdef inline void leave_context() noexcept:
-    cdef PyObject* own = current_context()
+    cdef PyObject* own = context_of(current_thread_state())
     if own != NULL:
         Py_INCREF(own)              # the thread's is the only reference, and Exit still looks at it
         PyContext_Exit(own)
@@ -141,7 +142,7 @@ cdef inline void work(Core* core, Worker* me, object safe_point) noexcept:
             while job != NULL:
                 run_taken(core, me, job)
                 jobs += 1
-                if interpreter_calls() or jobs % SAFE_POINT_JOBS == 0:
+                if interpreter_calls(me.thread) or jobs % SAFE_POINT_JOBS == 0:
                     call_quietly(safe_point)
                 job = <PyObject*>ring_take(&core.ring)
             core.idlers.searching.add(1)

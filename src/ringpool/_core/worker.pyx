@@ -34,7 +34,7 @@ from ringpool._core.layout cimport (
     this_thread,
 )
 from ringpool._core.parking cimport gate_enter, gate_leave, gate_wake_all, gate_wake_one, sleep_until_woken
-from ringpool._core.python cimport Py_DECREF, Py_INCREF
+from ringpool._core.python cimport Py_DECREF, Py_INCREF, current_thread_state
 from ringpool._core.ring cimport ring_is_closed, ring_is_drained, ring_ready, ring_take
 
 from ringpool._core.future import set_worker_hooks
@@ -84,6 +84,7 @@ cdef class WorkerMain:
             return
         name_this_thread(_short_name(thread.name))
         self.worker.ident = thread.ident
+        self.worker.thread = current_thread_state()
         this_thread().core = self.core
         this_thread().worker = self.worker
         this_thread().main = <PyObject*>self
@@ -364,6 +365,7 @@ def _run_here(FutureBase job):
             if not roster_put(core, me):
                 del me
                 raise MemoryError
+            me.thread = current_thread_state()
         if future_start(job):
             core.unrun.tombstones.add(1)
             if core.copies_context:
