@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "__init__": {"errors", "executor", "future", "job", "stats", "worker_queue"},
     "__main__": {"commands"},
 }
-CORE = ["layout", "python", "ring", "parking", "future", "core", "worker", "admission", "engine", "_stress"]
+CORE = ["layout", "python", "ring", "parking", "future", "core", "worker", "admission", "engine", "batch", "_stress"]
 
 
 def imported(path):

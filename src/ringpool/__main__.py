@@ -18,10 +18,25 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"ringpool: {message} (see {self.prog} --help)\n")
 
 
+class CommandParser(Parser):
+    """Takes options between the positional arguments as well, which argparse alone does from 3.13.1 on."""
+
+    _intermixed = False
+
+    def parse_known_args(self, args=None, namespace=None):
+        if self._intermixed:
+            return super().parse_known_args(args, namespace)
+        self._intermixed = True
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self._intermixed = False
+
+
 def parser():
     main = Parser(prog="python -m ringpool", description="Worker queues for Python, from the command line.")
     main.add_argument("--version", action="version", version=f"ringpool {version()}")
-    commands = main.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    commands = main.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=CommandParser)
     for command in COMMANDS:
         command.add_parser(commands)
     return main

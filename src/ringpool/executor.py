@@ -5,6 +5,7 @@ import itertools
 import logging
 import os
 import queue
+import sys
 import threading
 import time
 import weakref
@@ -12,9 +13,11 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent import futures
 from concurrent.futures.thread import BrokenThreadPool
+from types import BuiltinMethodType
 from typing import Any, Literal, TypeVar
 
 from ringpool import checks, lifecycle
+from ringpool._core.batch import Batch, BatchResults
 from ringpool._core.engine import Engine
 from ringpool._core.worker import INITIALIZER_FAILED
 from ringpool.future import Future
@@ -95,16 +98,21 @@ class ThreadPoolExecutor(Engine, futures.ThreadPoolExecutor):
             buffersize: jobs submitted ahead of the result that is read next,
                 so that an endless input can be mapped; None: all at once.
 
-        Goes through ``self.submit``, also an overridden one. Jobs that have not
-        started are cancelled when the iterator is closed, a result raises, or
-        an input iterable does.
+        Items cost no job and no future each; the workers take them from the map
+        one by one, each in a copy of this caller's context. (A submit that a
+        subclass or an instance overrides is called for every item.) The iterator
+        ends with the first error. What has not started by then, or when the
+        iterator is closed or dropped, or an input iterable raises, is cancelled.
         """
         if buffersize is not None:
             if not isinstance(buffersize, int):
                 raise TypeError("buffersize must be an integer or None")
             if buffersize < 1:
                 raise ValueError("buffersize must be None or > 0")
+            buffersize = min(buffersize, sys.maxsize)
         timeout = checks.seconds("timeout", timeout)
+        if isinstance(self.submit, BuiltinMethodType):
+            return BatchResults(self, fn, iterables, timeout, buffersize)
         deadline = None if timeout is None else time.monotonic() + timeout
         calls = zip(*iterables)
         ahead: deque[Future[T]] = deque()
@@ -201,10 +209,13 @@ class WorkQueueView:
         """The oldest job that has not started, taken out of the pool: it stays pending."""
         if block:
             raise NotImplementedError("the workers take the jobs; only get(block=False) may compete with them")
-        future = self._engine._withdraw()
-        if future is None:
+        withdrawn = self._engine._withdraw()
+        if withdrawn is None:
             raise queue.Empty
-        return WorkItemView(future)
+        item = WorkItemView(*withdrawn)
+        if isinstance(item.fn, Batch):
+            item.future.add_done_callback(item.fn.abandon)
+        return item
 
     def get_nowait(self):
         return self.get(block=False)
@@ -218,9 +229,9 @@ class WorkQueueView:
 class WorkItemView:
     """A withdrawn job under the names of both generations of the standard library's work items."""
 
-    def __init__(self, future):
+    def __init__(self, future, fn, args, kwargs):
         self.future = future
-        self.fn, self.args, self.kwargs = self.task = future._call()
+        self.fn, self.args, self.kwargs = self.task = fn, args, kwargs
 
 
 class SemaphoreView:

@@ -1,5 +1,6 @@
 """The engine: the native half of both faces. The protocol: README.md."""
 
+import threading
 from collections import namedtuple
 from concurrent.futures.thread import BrokenThreadPool
 
@@ -18,7 +19,16 @@ from ringpool._core.core cimport (
     tell_if_quiet,
     unfinished,
 )
-from ringpool._core.future cimport PENDING, PHASE, FutureBase, extension_of, future_lock, future_run_callbacks, future_unlock
+from ringpool._core.future cimport (
+    PENDING,
+    PHASE,
+    FutureBase,
+    extension_of,
+    future_arguments,
+    future_lock,
+    future_run_callbacks,
+    future_unlock,
+)
 from ringpool._core.layout cimport CLOSED_BIT, FOREVER, NOW, Core, Extension, Objects, Ring, Waiter, Worker, object_put
 from ringpool._core.parking cimport deadline_of, gate_enter, gate_leave, gate_wake_all, gate_wake_one, sleep_until_woken
 from ringpool._core.python cimport (
@@ -26,6 +36,8 @@ from ringpool._core.python cimport (
     METH_KEYWORDS,
     Py_DECREF,
     Py_INCREF,
+    Py_XDECREF,
+    Py_XINCREF,
     PyCFunction,
     PyMethodDef,
     add_method,
@@ -33,6 +45,8 @@ from ringpool._core.python cimport (
 )
 from ringpool._core.ring cimport ring_accepted, ring_close, ring_is_closed, ring_take
 from ringpool._core.worker cimport fail, is_hiring_for, on_worker_of, resolve_queued, this_worker
+
+from ringpool._core.worker import FORKED
 
 Counts = namedtuple(
     "Counts",
@@ -47,13 +61,15 @@ cdef PyObject* _submit(PyObject* self, PyObject* const* args, Py_ssize_t nargs, 
 
 
 cdef PyObject* _try_submit(PyObject* self, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames) except NULL:
+    if nargs < 1:
+        raise TypeError("try_submit() missing 1 required positional argument: 'fn'")
     return admit(<Engine>self, args, nargs, kwnames, NOW)
 
 
 cdef PyObject* _submit_within(PyObject* self, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames) except NULL:
-    if nargs < 1:
-        raise TypeError("submit_within() missing 2 required positional arguments: 'seconds' and 'fn'")
-    return admit(<Engine>self, args + 1, nargs - 1, kwnames, deadline_of(<object>args[0]))
+    if nargs < 2:
+        raise TypeError("submit_within() takes the positional arguments 'seconds' and 'fn', and then fn's own")
+    return admit(<Engine>self, args + 1, nargs - 1, kwnames, deadline_of(<object>args[0], "seconds"))
 
 
 # ---- the pool object -------------------------------------------------------------------
@@ -91,6 +107,9 @@ cdef class Engine:
             core_close(self.core)
             forget_finished(self.core)
             core_release(self.core)
+
+    def __reduce__(self):
+        raise TypeError(f"cannot pickle {type(self).__name__!r} object")
 
     # ---- lifecycle ------------------------------------------------------------------
 
@@ -137,7 +156,8 @@ cdef class Engine:
                 gate_leave(&core.quiet, &waiter)
         if workers_too:
             for thread in list(self._threads):
-                if thread.is_alive():
+                # not itself: a destructor at a worker's very end may get here
+                if thread.is_alive() and thread.ident != threading.get_ident():
                     thread.join()
         return True
 
@@ -160,6 +180,8 @@ cdef class Engine:
         if ring_is_closed(&old.ring):
             ring_close(&self.core.ring)
         self._threads.clear()
+        old.forked.store(1)
+        old.purges.add(1)
         old.ring.tail.set_bits(CLOSED_BIT)
         if old.ring.lock.try_lock():
             old.ring.lock.unlock()
@@ -228,19 +250,26 @@ cdef class Engine:
     # ---- looking in ------------------------------------------------------------------------
 
     def _withdraw(self):
-        """Take the oldest job that has not started out of the queue, unresolved; None when there is none."""
+        """
+        Take the oldest job that has not started out of the queue, unresolved.
+
+        Returns (future, fn, args, kwargs); None when there is none.
+        """
         cdef Core* core = _core(self)
         cdef PyObject* job
         cdef uint32_t state
+        cdef Objects call
         while True:
             job = <PyObject*>ring_take(&core.ring)
             if job == NULL:
+                tell_if_quiet(core)
                 return None
             gate_wake_one(&core.room)
             state = future_lock(<FutureBase>job)
             if state & PHASE == PENDING:
                 (<FutureBase>job).unrun = NULL
                 core.withdrawn.add(1)
+                _copy_call(<FutureBase>job, call)
             else:
                 core.unrun.tombstones.sub(1)
             future_unlock(<FutureBase>job, state)
@@ -250,7 +279,7 @@ cdef class Engine:
                 future = <object>job
                 Py_DECREF(job)
                 tell_if_quiet(core)
-                return future
+                return future, *_call_as_objects(call)
             deliver(core, job)
             core.removed.add(1)
 
@@ -358,6 +387,28 @@ cdef PyObject* _take_finished(Core* core) noexcept:
     return job
 
 
+cdef void _copy_call(FutureBase job, Objects& call) noexcept:
+    # Under the job's lock, since whoever cancels it drops what it holds: kwnames,
+    # fn, arguments, each with a reference.  NULL for no kwnames.
+    cdef PyObject** arguments = future_arguments(job)
+    cdef uint32_t i
+    object_put(&call, job.kwnames)
+    object_put(&call, job.call[0])
+    for i in range(job.nargs):
+        object_put(&call, arguments[i])
+    for i in range(call.size()):
+        Py_XINCREF(call[i])
+
+
+cdef _call_as_objects(Objects& call):
+    names = <object>call[0] if call[0] != NULL else ()
+    values = [<object>call[i] for i in range(1, call.size())]
+    for i in range(call.size()):
+        Py_XDECREF(call[i])
+    positional = len(values) - len(names)
+    return values[0], tuple(values[1:positional]), dict(zip(names, values[positional:]))
+
+
 cdef _fail_after_fork(FutureBase job):
     # Whoever waited for it is a thread of the parent's.
     cdef Extension* extension = extension_of(job)
@@ -368,7 +419,7 @@ cdef _fail_after_fork(FutureBase job):
         if extension.condition != NULL:
             (<object>extension.condition)._at_fork_reinit()
             (<object>extension.waiters).clear()
-    fail(job, BrokenThreadPool("the process was forked while this job was pending: it goes on in the parent only"))
+    fail(job, BrokenThreadPool(FORKED))
     future_run_callbacks(job)
 
 

@@ -23,7 +23,6 @@ from ringpool._core.python cimport (
     PyObject_ClearWeakRefs,
     PyObject_GC_IsTracked,
     PyObject_GC_UnTrack,
-    PyTuple_GET_SIZE,
     dealloc_in_trashcan,
     dict_slot,
     free_untracked,
@@ -74,6 +73,9 @@ cdef class FutureBase:
             return head + ">"
         verb = "raised" if state & FAILED else "returned"
         return f"{head} {verb} {type(<object>self.outcome).__name__}>"
+
+    def __reduce__(self):
+        raise TypeError(f"cannot pickle {type(self).__name__!r} object")
 
     # ---- reading -----------------------------------------------------------
 
@@ -129,6 +131,9 @@ cdef class FutureBase:
 
     def set_running_or_notify_cancel(self):
         cdef uint32_t state = future_lock(self)
+        if state & PHASE == PENDING and self.unrun != NULL:
+            future_unlock(self, state)
+            raise RuntimeError(f"{self!r} is a job in a queue, whose workers start it")
         if state & PHASE == PENDING:
             future_unlock(self, state | RUNNING)
             return True
@@ -222,15 +227,6 @@ cdef class FutureBase:
         for i in range(callbacks.size()):
             Py_DECREF(callbacks[i])
         return copy
-
-    def _call(self):
-        """(fn, args, kwargs) of a job that was withdrawn, for whoever took it."""
-        cdef PyObject** arguments = future_arguments(self)
-        cdef uint32_t named = PyTuple_GET_SIZE(self.kwnames) if self.kwnames != NULL else 0
-        values = [<object>arguments[i] for i in range(self.nargs)]
-        names = <object>self.kwnames if named else ()
-        positional = self.nargs - named
-        return <object>self.call[0], tuple(values[:positional]), dict(zip(names, values[positional:]))
 
     def _get_snapshot(self):
         cdef uint32_t state = self.state.acquire()

@@ -19,6 +19,9 @@
 #if defined(__linux__) || defined(__APPLE__)
 #include <pthread.h>
 #endif
+#if defined(_MSC_VER)
+#include <intrin.h>
+#endif
 
 #ifndef RINGPOOL_SHARED
 #ifdef Py_GIL_DISABLED
@@ -227,6 +230,47 @@ inline bool object_put(Objects *objects, struct _object *object) noexcept {
     catch (...) { return false; }
 }
 
+// ---- batch.pxd -----------------------------------------------------------
+
+// One item of a map, and then its result.
+struct Cell {
+    struct _object *object = nullptr;   // owned; NULL once the result has been taken
+    Word<std::uint32_t> state;
+};
+
+constexpr std::uint64_t ENDED_BIT = std::uint64_t(1) << 63;
+constexpr std::uint64_t NOBODY = ~std::uint64_t(0);
+constexpr int SEGMENTS = 48;
+
+struct Cells {
+    // the feeder's
+    alignas(LINE) Word<std::uint64_t> fed;      // items that may be claimed; moved by one thread
+    // the runners'
+    alignas(LINE) Word<std::uint64_t> claimed;  // next item to run; bit 63: ended, nothing more is claimed
+    Word<std::uint32_t> runners;                // jobs that are queued or run to take items from here
+    // the reader's
+    alignas(LINE) Word<std::uint64_t> awaited;  // the item that the reader sleeps for, or NOBODY
+    Waiter *reader = nullptr;                   // on the reader's stack; under Core::mapping's lock
+    std::uint64_t taken = 0;                    // results handed out; the reader's own
+    // everybody reads, the feeder writes: what an item lives in never moves
+    alignas(LINE) Cell *segments[SEGMENTS] = {};
+    std::uint64_t mask = 0;                     // of the only segment; 0: segments of 64, 128, 256, ...
+};
+
+// Zeroed pages are empty cells, so a large segment costs memory only where items have been.
+inline Cell *cells_alloc(std::size_t n) noexcept { return static_cast<Cell *>(std::calloc(n, sizeof(Cell))); }
+inline void cells_free(Cell *cells) noexcept { std::free(cells); }
+
+inline unsigned log2_of(std::uint64_t n) noexcept {
+#if defined(_MSC_VER)
+    unsigned long bit;
+    _BitScanReverse64(&bit, n);
+    return bit;
+#else
+    return 63 - __builtin_clzll(n);
+#endif
+}
+
 // ---- engine.pxd ----------------------------------------------------------
 
 // What the workers hold: it outlives the pool object, which the workers must
@@ -237,6 +281,9 @@ struct Core {
     Gate room;                      // producers that wait for room
     Gate readers;                   // threads that wait for the next finished job
     Gate quiet;                     // threads that wait until nothing is left to do
+    Gate mapping;                   // threads that wait for the next result of a map
+    Word<std::uint32_t> purges;     // how often everything that had not started was resolved at once
+    Word<std::uint32_t> forked;     // this is the parent's core, seen from a child
     Gate hired;                     // producers that wait for the first worker, which another one starts
     Ring finished;                  // futures kept for results(), oldest first
     Word<std::uint64_t> keep;       // how many of them without a reader; 0: none

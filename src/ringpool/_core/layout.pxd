@@ -102,6 +102,20 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         Word[uint64_t] failed
         Word[uint64_t] tombstones
 
+    cdef cppclass Cell:
+        PyObject* object
+        Word[uint32_t] state
+
+    cdef cppclass Cells:
+        Word[uint64_t] fed
+        Word[uint64_t] claimed
+        Word[uint32_t] runners
+        Word[uint64_t] awaited
+        Waiter* reader
+        uint64_t taken
+        Cell** segments
+        uint64_t mask
+
     cdef cppclass Roster "std::vector<ringpool::Worker *>":
         size_t size() noexcept
         Worker*& operator[](size_t) noexcept
@@ -118,6 +132,9 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         Gate room
         Gate readers
         Gate quiet
+        Gate mapping
+        Word[uint32_t] purges
+        Word[uint32_t] forked
         Gate hired
         Ring finished
         Word[uint64_t] keep
@@ -157,6 +174,12 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
     Here& this_thread() noexcept
 
     bint object_put(Objects*, PyObject*) noexcept
+    Cell* cells_alloc(size_t) noexcept
+    void cells_free(Cell*) noexcept
+    unsigned int log2_of(uint64_t) noexcept
+    const uint64_t ENDED_BIT
+    const uint64_t NOBODY
+    const int SEGMENTS
     const uint64_t CLOSED_BIT
     const int64_t FOREVER
     const int64_t NOW

@@ -117,21 +117,9 @@ cdef inline void gate_leave(Gate* gate, Waiter* waiter) noexcept nogil:
     # For a waiter that no longer waits.  If it was woken meanwhile the token
     # has been given or is just being given: take it, so that the Waiter may
     # die, and pass the wake-up on, since it may have been the only one.
-    cdef Waiter* other
-    cdef Waiter* before = NULL
     gate.lock.lock()
     if waiter.listed:
-        other = gate.first
-        while other != waiter:
-            before = other
-            other = other.next
-        if before != NULL:
-            before.next = waiter.next
-        else:
-            gate.first = waiter.next
-        if gate.last == waiter:
-            gate.last = before
-        gate.count.sub(1)
+        _unlist_waiter(gate, waiter)
         gate.lock.unlock()
         return
     gate.lock.unlock()
@@ -164,6 +152,37 @@ cdef inline void gate_wake_all(Gate* gate) noexcept nogil:
         _unlist_first(gate, waiter)
         waiter.parker.unpark()
     gate.lock.unlock()
+
+
+cdef inline void gate_wake_this(Gate* gate, Waiter** place) noexcept nogil:
+    # The waiter that `place`, moved under the gate's lock, points to, if it sleeps there.
+    cdef Waiter* waiter
+    gate.lock.lock()
+    waiter = place[0]
+    if waiter != NULL and waiter.listed:
+        _unlist_waiter(gate, waiter)
+    else:
+        waiter = NULL
+    gate.lock.unlock()
+    if waiter != NULL:
+        waiter.parker.unpark()
+
+
+cdef inline void _unlist_waiter(Gate* gate, Waiter* waiter) noexcept nogil:
+    # Under the gate's lock.
+    cdef Waiter* other = gate.first
+    cdef Waiter* before = NULL
+    while other != waiter:
+        before = other
+        other = other.next
+    if before != NULL:
+        before.next = waiter.next
+    else:
+        gate.first = waiter.next
+    if gate.last == waiter:
+        gate.last = before
+    waiter.listed = False
+    gate.count.sub(1)
 
 
 cdef inline void _unlist_first(Gate* gate, Waiter* waiter) noexcept nogil:
@@ -202,7 +221,7 @@ cdef inline int sleep_until_woken(Waiter* waiter, int64_t deadline) except -1:
             return 0
 
 
-cdef inline int64_t deadline_of(object timeout) except -2:
+cdef inline int64_t deadline_of(object timeout, str name="timeout") except -2:
     # Seconds as a user gives them -> now_ns() scale.  None, infinity and what
     # is beyond the clock mean for ever; NaN and what is no number are refused.
     cdef double seconds
@@ -213,9 +232,9 @@ cdef inline int64_t deadline_of(object timeout) except -2:
     except OverflowError:
         seconds = 1e300 if timeout > 0 else 0.0
     except TypeError:
-        raise TypeError(f"timeout must be a number of seconds or None, got {timeout!r}") from None
+        raise TypeError(f"{name} must be a number of seconds or None, got {timeout!r}") from None
     if seconds != seconds:
-        raise ValueError("timeout must not be NaN")
+        raise ValueError(f"{name} must not be NaN")
     if seconds >= 9e9:
         return FOREVER
     return now_ns() + <int64_t>(max(seconds, 0.0) * 1e9)

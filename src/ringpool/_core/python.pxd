@@ -48,7 +48,10 @@ cdef extern from "Python.h":
     PyObject* PyErr_Occurred() noexcept
     void PyErr_SetObject(PyObject*, PyObject*) noexcept
     void PyErr_SetString(PyObject*, const char*) noexcept
+    PyObject* PyIter_Next(PyObject*) noexcept
+    PyObject* PyObject_Call(PyObject*, PyObject*, PyObject*) noexcept
     PyObject* PyContext_New() noexcept
+    PyObject* PyContext_Copy(PyObject*) noexcept
     PyObject* PyContext_CopyCurrent() except NULL
     int PyContext_Enter(PyObject*) noexcept
     int PyContext_Exit(PyObject*) noexcept
@@ -56,6 +59,7 @@ cdef extern from "Python.h":
     void Py_INCREF(PyObject*) noexcept
     void Py_DECREF(PyObject*) noexcept
     void Py_XDECREF(PyObject*) noexcept
+    void Py_XINCREF(PyObject*) noexcept
     void PyObject_ClearWeakRefs(PyObject*) noexcept
     void PyObject_GC_UnTrack(PyObject*) noexcept
     bint PyObject_GC_IsTracked(PyObject*) noexcept

@@ -169,6 +169,7 @@ cdef inline void work_as_spare(Core* core, Worker* me, object safe_point) noexce
         run_taken(core, me, job)
         call_quietly(safe_point)
         job = <PyObject*>ring_take(&core.ring)
+    tell_if_quiet(core)
 
 
 cdef inline void call_quietly(object function) noexcept:
@@ -184,6 +185,7 @@ cdef class StopFlag:
 cdef int hire(Core* core, object initializer, set threads, object name) except -1
 cdef bint on_worker_of(Core* core) noexcept
 cdef bint is_hiring_for(Core* core) noexcept
+cdef bint may_run_here(Core* core) noexcept
 cdef Worker* this_worker() noexcept
 cdef resolve_queued(Core* core, broken_message)
 cdef bint fail(FutureBase job, exception) except -1

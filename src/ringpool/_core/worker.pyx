@@ -46,6 +46,7 @@ cdef extern from "Python.h":
 cdef enum:
     NEW, ALIVE, ABANDONED
 
+FORKED = "the process was forked while this job was pending: it goes on in the parent only"
 INITIALIZER_FAILED = "A thread initializer failed, the thread pool is not usable anymore"
 
 # Workers start in an empty context, where the interpreter would copy that of
@@ -95,7 +96,7 @@ cdef class WorkerMain:
             if initializer is not None and not initializer():
                 _break(self.core)
             del initializer
-            work(self.core, self.worker, _safe_point)
+            work(self.core, self.worker, safe_point)
             self.core.gone.add(1)
         else:
             _work_as_spare(self)
@@ -124,7 +125,7 @@ cdef _work_as_spare(WorkerMain self):
     # look at the ring: one of us sees the other.
     cdef uint32_t expected = 0
     while True:
-        work_as_spare(self.core, self.worker, _safe_point)
+        work_as_spare(self.core, self.worker, safe_point)
         self.spare_of.has_spare.store(0)
         if not ring_ready(&self.core.ring):
             return
@@ -135,7 +136,7 @@ cdef _work_as_spare(WorkerMain self):
 
 # Entering a Python function serves what the interpreter wants of a thread; a
 # function compiled by Cython would not.
-_safe_point = eval("lambda: None")
+safe_point = eval("lambda: None")
 
 
 cdef bytes _short_name(str name):
@@ -215,7 +216,7 @@ def _hire_spare(FutureBase job):
         return
     core.spares.add(1)
     try:
-        interrupted = _start(core, None, mine, mine.threads, threading.current_thread().name + "_spare")
+        interrupted = _start(core, None, mine, mine.threads, _spare_name(threading.current_thread().name))
     except BaseException:
         mine.has_spare.store(0)
         core.spares.sub(1)
@@ -223,6 +224,10 @@ def _hire_spare(FutureBase job):
         raise
     if interrupted is not None:
         raise interrupted
+
+
+cdef _spare_name(name):
+    return name if name.endswith("_spare") else name + "_spare"
 
 
 cdef object _start(Core* core, initializer, WorkerMain spare_of, set threads, name):
@@ -265,7 +270,10 @@ cdef _break(Core* core):
 
 cdef resolve_queued(Core* core, broken_message):
     # Everything still in the ring: cancelled, or failed with BrokenThreadPool.
+    # The purge is counted first: items of maps, which are not in the ring, go by it.
     cdef PyObject* job
+    core.purges.add(1)
+    gate_wake_all(&core.mapping)
     while True:
         job = <PyObject*>ring_take(&core.ring)
         if job == NULL:
@@ -308,6 +316,11 @@ cdef bint on_worker_of(Core* core) noexcept:
 cdef bint is_hiring_for(Core* core) noexcept:
     # Does a submit for it stand still below us, while a signal handler runs?
     return this_thread().hiring == core
+
+
+cdef bint may_run_here(Core* core) noexcept:
+    # May the calling thread run jobs of this pool in place of a wait for them?
+    return this_thread().core == core or (this_thread().hiring == core and not core.started.load())
 
 
 cdef Worker* this_worker() noexcept:
@@ -356,7 +369,7 @@ def _run_here(FutureBase job):
     cdef Core* core = here.core if here.core != NULL else here.hiring
     cdef Worker* me = here.worker
     cdef bint watched
-    if core == NULL or job.unrun != &core.unrun or (me == NULL and core.started.load()):
+    if core == NULL or job.unrun != &core.unrun or not may_run_here(core):
         return
     Py_EnterRecursiveCall(" while a job waits for a job")
     try:

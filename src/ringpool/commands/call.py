@@ -30,6 +30,8 @@ def function_named(name):
         raise CannotRun(f"{name} cannot be called: it is of type {type(function).__name__}")
     if inspect.iscoroutinefunction(function):
         raise CannotRun(f"{name} is a coroutine function: a call only makes a coroutine that nobody awaits")
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise CannotRun(f"{name} is a generator function: a call only makes a generator that nobody reads")
     return function
 
 
@@ -68,4 +70,7 @@ def express(result):
     try:
         return ENCODERS.get(type(result), encode)(result)
     except Exception:
-        return quote(repr(result))
+        try:
+            return quote(repr(result))
+        except Exception as error:
+            return quote(f"<{type(result).__name__}, whose repr raised {type(error).__name__}>")

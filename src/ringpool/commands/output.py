@@ -15,9 +15,10 @@ def own_stdout(stack):
     """A descriptor of what stdout was; prints go to stderr instead, from Python until *stack* is left."""
     if sys.stdout is None:
         raise CannotRun("cannot write to stdout: it is closed")
+    if sys.stderr is None:
+        sys.stderr = stack.enter_context(open(os.devnull, "w"))  # the lowest free descriptor, which is stderr's
     own = os.dup(sys.stdout.fileno())
-    if sys.stderr is not None:
-        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     stack.enter_context(contextlib.redirect_stdout(sys.stderr))
     return own
 

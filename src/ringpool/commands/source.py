@@ -23,7 +23,7 @@ def own_input(name):
             os.dup2(empty.fileno(), sys.stdin.fileno())
         return open(own, "rb", buffering=0)
     except (OSError, ValueError) as error:
-        raise CannotRun(f"cannot read {name}: {reason_of(error)}") from None
+        raise CannotRun(f"cannot read {name or repr(name)}: {reason_of(error)}") from None
 
 
 class Source(io.RawIOBase):

@@ -1,0 +1,57 @@
+# A map's items on their way to results, without a job or a future for each.
+#
+# The feeder (the thread in map(), or the reader for a bounded window) writes an
+# item into the next cell and publishes it by moving `fed`.  Runners are ordinary
+# jobs, as many as there are workers at the most, whose callable is the Batch:
+# each claims one item at a time, runs it and puts the result into the item's
+# cell.  So the order among jobs, cancelling, fork and exit are the queue's.
+#
+#     cell    EMPTY --claim, run--> RETURNED | RAISED --taken by the reader--> EMPTY
+#
+#   feeder   E1 write the item, move `fed`                         (seq-cst store)
+#            E2 runners < workers: submit one more
+#   runner   R1 claim: claimed c -> c + 1, after seeing c < fed             (CAS)
+#            R2 run, publish the result: state                     (seq-cst store)
+#            R3 the reader awaits this item: wake it
+#            R4 nothing to claim: runners -= 1, look again; if there is, runners += 1
+#   reader   D1 enlist, awaited = i                                (seq-cst store)
+#            D2 look at the state again, sleep
+#
+# E1, E2 against R4 and R2, R3 against D1, D2: of each two, both write one word and
+# then read the other's, sequentially consistent, so one of them sees the other.
+#
+# Claims are of one item, never of a chunk: an item may wait for what a later one
+# does, as a job may, and must not stand in front of it in its own chunk.
+#
+# Ended is bit 63 of `claimed`: the items from there on belong to whoever set it.
+
+from cpython.object cimport PyObject
+from libc.stdint cimport uint32_t, uint64_t
+
+from ringpool._core.layout cimport Cell, Cells, Core, log2_of
+
+cdef enum Result:
+    EMPTY, RETURNED, RAISED
+
+cdef enum:
+    FIRST_SEGMENT = 64          # cells; a power of two
+    WIDEST_RING = 65536         # windows up to here reuse their cells; wider ones drop what they have passed
+
+
+cdef class Batch:
+    cdef Core* core
+    cdef Cells* cells
+    cdef object fn
+    cdef object context             # to run each item in a copy of; None: the runner's own, empty one
+    cdef bint spread                # items are tuples of arguments
+    cdef uint32_t purges            # Core::purges when it began; another number: nothing more is run
+
+
+cdef inline Cell* cell_of(Cells* cells, uint64_t i) noexcept nogil:
+    cdef uint64_t j
+    cdef unsigned int segment
+    if cells.mask:
+        return &cells.segments[0][i & cells.mask]
+    j = i + FIRST_SEGMENT
+    segment = log2_of(j) - log2_of(FIRST_SEGMENT)
+    return &cells.segments[segment][j - (<uint64_t>FIRST_SEGMENT << segment)]
