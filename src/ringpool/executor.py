@@ -101,8 +101,9 @@ class ThreadPoolExecutor(Engine, futures.ThreadPoolExecutor):
         Items cost no job and no future each; the workers take them from the map
         one by one, each in a copy of this caller's context. (A submit that a
         subclass or an instance overrides is called for every item.) The iterator
-        ends with the first error. What has not started by then, or when the
-        iterator is closed or dropped, or an input iterable raises, is cancelled.
+        ends with the first error. What has not started by then is cancelled, also
+        when an input iterable raises, or the iterator is dropped or closed after
+        reading has begun; dropped unread it cancels nothing.
         """
         if buffersize is not None:
             if not isinstance(buffersize, int):

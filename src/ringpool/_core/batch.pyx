@@ -183,9 +183,10 @@ cdef class BatchResults:
     """
     The iterator that ``map`` returns: results in the order of the items.
 
-    As a generator does, it ends for good when a result raises, and refuses a
-    second thread while a first one is inside. Dropping or closing it cancels
-    the items that have not started.
+    Behaves as the standard library's generator: it ends for good when a result
+    raises, refuses a second thread while a first one is inside, and once reading
+    has begun, dropping or closing it cancels the items that have not started.
+    Dropped unread it cancels nothing: map() may be called for its effects.
     """
 
     cdef Batch batch                # None: it has ended
@@ -193,6 +194,7 @@ cdef class BatchResults:
     cdef object iterator            # the input, while there may be more
     cdef int64_t deadline
     cdef Word[uint32_t] busy
+    cdef bint begun
 
     def __init__(self, Engine engine, fn, tuple iterables, timeout, buffersize):
         cdef uint64_t window = NOBODY if buffersize is None else buffersize
@@ -218,12 +220,13 @@ cdef class BatchResults:
         try:
             _feed(self, engine, window)
         except BaseException:
+            self.begun = True
             _end(self)
             raise
         self.executor = weakref.ref(engine) if self.iterator is not None else None
 
     def __dealloc__(self):
-        if self.batch is not None:
+        if self.batch is not None and self.begun:
             _stop_claiming(self.batch)
 
     def __iter__(self):
@@ -231,6 +234,7 @@ cdef class BatchResults:
 
     def __next__(self):
         _enter(self)
+        self.begun = True
         try:
             if self.batch is None:
                 raise StopIteration
@@ -242,7 +246,7 @@ cdef class BatchResults:
             self.busy.store(0)
 
     def close(self):
-        """Cancel the items that have not started; those that run go on, and their results are dropped."""
+        """End it. Items that have not started are cancelled, if reading had begun; those that run go on."""
         _enter(self)
         _end(self)
         self.busy.store(0)
@@ -265,7 +269,7 @@ cdef int _end(BatchResults self) except -1:
     batch, self.batch = self.batch, None
     self.iterator = None
     self.executor = None
-    if batch is not None:
+    if batch is not None and self.begun:
         _stop_claiming(batch)
     return 0
 

@@ -1,7 +1,6 @@
 """Types of the compiled half of Future."""
 
 from collections.abc import Callable
-from typing import Any
 
 class FutureBase:
     def done(self) -> bool: ...
