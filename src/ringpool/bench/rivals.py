@@ -3,6 +3,7 @@
 import concurrent.futures
 import importlib.util
 import multiprocessing.pool
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -39,13 +40,23 @@ class Pool:
             result(handle)
 
 
+def hire(submit, workers):
+    """Have all *workers* started, so that no timing depends on when they are."""
+    barrier = threading.Barrier(workers + 1)
+    for _ in range(workers):
+        submit(barrier.wait)
+    barrier.wait()
+
+
 def executor(workers):
     pool = ringpool.ThreadPoolExecutor(workers)
+    hire(pool.submit, workers)
     return Pool(pool.shutdown, pool.submit, ringpool.Future.result, pool.map, executor=pool)
 
 
 def worker_queue(workers):
     queue = ringpool.WorkerQueue(workers, CAPACITY)
+    hire(queue.submit, workers)
     return Pool(queue.stop, queue.submit, ringpool.Future.result)
 
 
@@ -56,6 +67,7 @@ def in_place(workers):
 
 def stdlib(workers):
     pool = concurrent.futures.ThreadPoolExecutor(workers)
+    hire(pool.submit, workers)
     return Pool(pool.shutdown, pool.submit, concurrent.futures.Future.result, pool.map, executor=pool)
 
 

@@ -56,14 +56,16 @@ def sweep(rows):
         f"  {'':>8}" + "".join(f"{rival:>18}" for rival in rivals),
     ]
     for name, us in names.items():
-        line = f"  {us:>8}"
-        for rival in rivals:
-            row = find(rows, name, rival, "ns")
-            its = ratio(row, rows)
-            line += f"{row.median / 1000:10,.1f}{'' if its is None else shown(its.median):>8}"
-        lines.append(line)
+        lines.append(f"  {us:>8}" + "".join(sweep_cell(find(rows, name, rival, "ns"), rows) for rival in rivals))
     lines.append(f"  {UNITS['cores']}")
     for us in BUSY_US:
         busy = [find(rows, length_name(us), rival, "cores") for rival in rivals]
-        lines.append(f"  {us:>8}" + "".join(f"{row.median:10.2f}{'':8}" for row in busy))
+        lines.append(f"  {us:>8}" + "".join(f"{row.median:10.2f}{'':8}" if row else " " * 18 for row in busy))
     return "\n".join(line.rstrip() for line in lines)
+
+
+def sweep_cell(row, rows):
+    if row is None:
+        return " " * 18
+    its = ratio(row, rows)
+    return f"{row.median / 1000:10,.1f}{'' if its is None else shown(its.median):>8}"

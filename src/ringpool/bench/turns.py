@@ -29,18 +29,29 @@ def able(rivals):
     return [name for name in rivals if RIVALS[name].missing() is None]
 
 
-def measure(workload, rival, count):
-    """Run *workload* once; its measures by name. The pool is made before and ended after."""
-    pool = RIVALS[rival].open(WORKERS)
+def timed(workload, pool, count):
+    """Run *workload* once; its measures by name."""
     call = contextvars.Context().run  # an empty context, which a plain program has
+    cpu_s, start_s = time.process_time(), time.perf_counter()
+    own = call(workload.run, pool, count)
+    wall_s, cpu_s = time.perf_counter() - start_s, time.process_time() - cpu_s
+    return own or {"ns": wall_s / count * 1e9, "cores": cpu_s / wall_s}
+
+
+def opened(rival):
+    """A new pool of *rival*, and no garbage of another's."""
+    pool = RIVALS[rival].open(WORKERS)
+    gc.collect()
+    return pool
+
+
+def measure(workload, rival, count):
+    """What *workload* measures of a pool that is made before and ended after."""
+    pool = opened(rival)
     try:
-        gc.collect()
-        cpu_s, start_s = time.process_time(), time.perf_counter()
-        own = call(workload.run, pool, count)
-        wall_s, cpu_s = time.perf_counter() - start_s, time.process_time() - cpu_s
+        return timed(workload, pool, count)
     finally:
         pool.close()
-    return own or {"ns": wall_s / count * 1e9, "cores": cpu_s / wall_s}
 
 
 def play(name, turns, share, step):
