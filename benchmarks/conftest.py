@@ -42,6 +42,8 @@ def pytest_terminal_summary(terminalreporter, config):
         return
     terminalreporter.section("ringpool and its rivals")
     terminalreporter.line(table.heading(machine.facts(), TURNS))
+    for design, explained in designs.EXPLAINED.items():
+        terminalreporter.line(f"{design:16}{explained}")
     names = dict.fromkeys(row.workload for row in rows)
     swept = {length_name(us) for us in SWEEP}
     pieces = [table.block(name, rows) for name in names if name not in swept]

@@ -12,6 +12,10 @@ SOURCE = Path(__file__).parent / "go"
 REPEATS = 3  # runs in a turn
 
 DESIGNS = {"Go, shared": "shared", "Go, ready": "ready"}
+EXPLAINED = {
+    "Go, shared": "a channel of jobs that all workers share, and one of results",
+    "Go, ready": "a dispatcher that hands each job to a worker that has said it is idle",
+}
 
 
 def build(folder):

@@ -69,6 +69,7 @@ def run_in_executor(pool, count):
 
 
 def work(us, pool, count):
+    """Jobs of *us*; the first run of all calibrates them, and belongs to the warm-up."""
     pool.run(working(us), count)
 
 

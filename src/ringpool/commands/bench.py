@@ -4,9 +4,10 @@ import argparse
 import contextlib
 import json
 import os
+import signal
 import sys
 
-from ringpool.commands.run import STATUS_CANNOT_RUN, STATUS_STDOUT_CLOSED
+from ringpool.commands.run import STATUS_CANNOT_RUN, STATUS_SIGNAL, STATUS_STDOUT_CLOSED
 from ringpool.commands.trouble import CannotRun, reason_of, say
 
 DESCRIPTION = """\
@@ -46,7 +47,9 @@ def add_parser(commands):
 
 
 def bench(arguments):
-    """Do what the command line asks for and return the exit status."""
+    """Do what the command line asks for and return the exit status. What it takes of the process, it keeps."""
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # as a shell starts what is in the background
+        signal.signal(signal.SIGINT, on_interrupt)
     try:
         draw = drawer_for(arguments.plot) if arguments.plot is not None else None
         for name in (arguments.json, arguments.plot):
@@ -61,6 +64,12 @@ def bench(arguments):
         say(why)
         return STATUS_CANNOT_RUN
     return 0
+
+
+def on_interrupt(signum, frame):
+    """Ends the process: half a measurement is worth no waiting for the jobs of it."""
+    say("interrupted")
+    os._exit(STATUS_SIGNAL + signum)
 
 
 def drawer_for(name):
