@@ -63,7 +63,7 @@ def complete(benchmarks):
             for measured, value in info["measures"].items():
                 values[info["name"], measured, info["rival"]].append(value)
     return [
-        Row(name, rival, measured, values[name, measured, rival])
+        Row(name, rival, measured, workload.count, values[name, measured, rival])
         for name, workload in WORKLOADS.items()
         for measured in workload.shown
         for rival in takers(name)

@@ -41,6 +41,7 @@ def test_a_quick_one_measures_everything(start, tmp_path):
     assert {(row["workload"], row["measured"], row["rival"]) for row in report["rows"]} == expected()
     for row in report["rows"]:
         assert len(row["values"]) == report["turns"]
+        assert row["jobs"] > 0
         assert all(value > 0 for value in row["values"]) or row["measured"] == "cores"  # of a coarse clock
         compared = row["rival"] != "stdlib" and row["measured"] != "cores"
         assert (row["ratio"] is not None) == compared
@@ -64,10 +65,11 @@ def test_each_rival_is_the_first_of_a_turn():
 
 def test_ratios_are_of_turns_and_not_of_medians():
     """The machine was slow in the second turn, for both."""
-    rows = [Row("drain", "stdlib", "ns", [20.0, 90.0, 10.0]), Row("drain", "ringpool", "ns", [2.0, 30.0, 2.0])]
+    theirs = Row("drain", "stdlib", "ns", 10, [20.0, 90.0, 10.0])
+    ours = Row("drain", "ringpool", "ns", 10, [2.0, 30.0, 2.0])
 
-    assert vars(ratio(rows[1], rows)) == {"median": 5.0, "low": 4.0, "high": 7.5}
-    assert ratio(rows[0], rows) is None
+    assert vars(ratio(ours, [theirs, ours])) == {"median": 5.0, "low": 4.0, "high": 7.5}
+    assert ratio(theirs, [theirs, ours]) is None
 
 
 def test_a_longer_job_is_longer():
@@ -86,7 +88,7 @@ def report():
     """As if measured: ringpool takes 1, the others 2."""
     report = Report(turns=3, share=1.0)
     report.rows = [
-        Row(name, rival, measured, [1.0 if rival == "ringpool" else 2.0] * 3) for name, measured, rival in expected()
+        Row(name, rival, measured, 1, [1.0 if rival == "ringpool" else 2.0] * 3) for name, measured, rival in expected()
     ]
     return report
 

@@ -13,6 +13,7 @@ class Row:
     workload: str
     rival: str
     measured: str  # one of UNITS
+    jobs: int
     values: list[float]
 
     @property
@@ -66,6 +67,7 @@ def as_json(row, rows):
         "workload": row.workload,
         "rival": row.rival,
         "measured": row.measured,
+        "jobs": row.jobs,
         "median": row.median,
         "ratio": compared and vars(compared),
         "values": row.values,

@@ -68,7 +68,9 @@ def play(name, turns, share, step):
             step()
             for measured, value in measure(workload, rival, count).items():
                 values[rival, measured].append(value)
-    return [Row(name, rival, measured, values[rival, measured]) for measured in workload.shown for rival in rivals]
+    return [
+        Row(name, rival, measured, count, values[rival, measured]) for measured in workload.shown for rival in rivals
+    ]
 
 
 def steps(names, turns):

@@ -20,14 +20,14 @@ the machine hits all alike. Ratios are medians of the turns' ratios.
 """
 
 EPILOG = """\
-About two minutes, or with --quick about ten seconds. Leave the machine alone meanwhile.
+Two to three minutes, or with --quick ten seconds. Leave the machine alone meanwhile.
 
 exit status:
   0 all is well           130 ended by Ctrl-C (SIGINT)
   2 could not run         141 stdout was closed early
 """
 
-FULL = (11, 1.0)  # turns, and the share of each workload's jobs
+FULL = (15, 1.0)  # turns, and the share of each workload's jobs
 QUICK = (3, 0.1)
 
 
