@@ -23,6 +23,7 @@ def facts():
         "machine": platform.machine(),
         "cpu": cpu(),
         "cores": available_cpus() or 1,
+        "load": load(),
         "date": datetime.now().astimezone().isoformat(timespec="minutes"),
     }
 
@@ -38,6 +39,14 @@ def cpu():
     except (OSError, StopIteration, subprocess.SubprocessError):
         name = ""
     return name.strip() or platform.processor() or "unknown processor"
+
+
+def load():
+    """How many wanted a core in the last minute, this process not yet among them; None: the system does not tell."""
+    try:
+        return round(os.getloadavg()[0], 2)
+    except (AttributeError, OSError):
+        return None
 
 
 def interpreter(facts):

@@ -11,7 +11,7 @@ BUSY_US = (10, 1000)  # lengths for which the table shows how busy the cores wer
 def heading(facts, turns):
     """Where and how it was measured, and who takes part."""
     lines = [
-        f"ringpool {facts['ringpool']}, {facts['date']}",
+        f"ringpool {facts['ringpool']}, {facts['date']}, load before: {facts['load']}",
         machine.line(facts),
         f"{WORKERS} workers; median of {turns} interleaved turns; 2.0x: half of what {REFERENCE} takes, median of the "
         "turns' ratios (quartiles)",
