@@ -1,61 +1,71 @@
-"""
-Interleaving, and the table at the end.
+"""Turns as pytest runs them, and the table at the end: see ringpool.bench.turns."""
 
-Timings drift on a shared machine, so no rival gets a block of time of its own:
-every benchmark runs in TURNS turns, and in each turn every rival runs once.
-The table shows the median over the turns and the median of the ratios of one
-turn, which is what may be quoted.
-"""
-
-import contextvars
-import platform
-import statistics
-import sys
+import functools
 from collections import defaultdict
 
 import pytest
 
-from rivals import RIVALS
+import designs
+from ringpool.bench import machine, table, turns
+from ringpool.bench.rows import Row
+from ringpool.bench.workloads import SWEEP, WORKLOADS, length_name
 
 TURNS = 7
 
 
+def takers(name):
+    """Who takes part in the workload *name*."""
+    return (*WORKLOADS[name].rivals, *(designs.DESIGNS if name == "submit_result" else ()))
+
+
 def pytest_generate_tests(metafunc):
     if "rival" in metafunc.fixturenames:
-        metafunc.parametrize(("turn", "rival"), [(t, r) for t in range(TURNS) for r in RIVALS])
+        plays = [(n, turn, r) for n in WORKLOADS for turn in range(TURNS) for r in turns.in_turn(takers(n), turn)]
+        metafunc.parametrize(("name", "turn", "rival"), plays)
 
 
-@pytest.fixture
-def measure(request, benchmark, turn, rival):
-    """``measure(fn, jobs)``: time ``fn(executor_class)`` once a round, and report it as time for each of *jobs*."""
+@pytest.fixture(scope="session")
+def go(tmp_path_factory):
+    """``go()``: the program of the Go designs; skips the test where there is no Go."""
+    build = functools.cache(lambda: designs.build(tmp_path_factory.mktemp("go")))
 
-    def run(fn, jobs, rounds=3):
-        benchmark.group = request.function.__name__.removeprefix("bench_")
-        benchmark.extra_info["rival"] = rival
-        benchmark.extra_info["jobs"] = jobs
-        # An empty context, which a plain program has and pytest has not.
-        call = contextvars.Context().run
-        benchmark.pedantic(call, args=(fn, RIVALS[rival]), rounds=rounds, warmup_rounds=1)
+    def program():
+        return build() or pytest.skip("go is not on PATH")
 
-    return run
+    return program
 
 
 def pytest_terminal_summary(terminalreporter, config):
     session = getattr(config, "_benchmarksession", None)
-    if session is None or not session.benchmarks:
+    rows = complete(session.benchmarks) if session is not None else []
+    if not rows:
         return
-    times = defaultdict(lambda: defaultdict(list))
-    for bench in session.benchmarks:
+    terminalreporter.section("ringpool and its rivals")
+    terminalreporter.line(table.heading(machine.facts(), TURNS))
+    for design, explained in designs.EXPLAINED.items():
+        terminalreporter.line(f"{design:16}{explained}")
+    names = dict.fromkeys(row.workload for row in rows)
+    swept = {length_name(us) for us in SWEEP}
+    pieces = [table.block(name, rows) for name in names if name not in swept]
+    if swept & names.keys():
+        pieces.append(table.sweep(rows))
+    for piece in pieces:
+        terminalreporter.line("")
+        terminalreporter.line(piece)
+
+
+def complete(benchmarks):
+    """A row for each measure that has been taken in every turn."""
+    values = defaultdict(list)
+    for bench in benchmarks:
         info = bench.extra_info
-        if "jobs" in info and not bench.has_error:
-            times[bench.group][info["rival"]].append(bench.stats.median / info["jobs"] * 1e9)
-    gil = "GIL" if getattr(sys, "_is_gil_enabled", lambda: True)() else "no GIL"
-    terminalreporter.section(f"ns per job, median of {TURNS} interleaved turns")
-    terminalreporter.line(f"CPython {platform.python_version()} ({gil}), {platform.machine()}")
-    for group, rivals in times.items():
-        ours = rivals.pop("ringpool")
-        line = f"{group:24} ringpool {statistics.median(ours):10,.0f}"
-        for rival, theirs in rivals.items():
-            ratio = statistics.median(t / o for o, t in zip(ours, theirs, strict=True))
-            line += f"   {rival} {statistics.median(theirs):10,.0f}   ratio {ratio:6.1f}"
-        terminalreporter.line(line)
+        if not bench.has_error and "measures" in info:
+            for measured, value in info["measures"].items():
+                values[info["name"], measured, info["rival"]].append(value)
+    return [
+        Row(name, rival, measured, workload.count, values[name, measured, rival])
+        for name, workload in WORKLOADS.items()
+        for measured in workload.shown
+        for rival in takers(name)
+        if len(values[name, measured, rival]) == TURNS
+    ]

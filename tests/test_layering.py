@@ -19,7 +19,8 @@ MAY_IMPORT = {
     "executor": {"_core", "checks", "future", "lifecycle"},
     "worker_queue": {"_core", "checks", "errors", "future", "lifecycle", "stats"},
     "__init__": {"errors", "executor", "future", "job", "stats", "worker_queue"},
-    "__main__": {"commands"},
+    "version": set(),
+    "__main__": {"commands", "version"},
 }
 CORE = ["layout", "python", "ring", "parking", "future", "core", "worker", "admission", "engine", "batch", "_stress"]
 
@@ -40,6 +41,14 @@ def test_a_face_imports_only_what_is_below_it(path):
     """So that each file can be read with those above it in mind only."""
     ours = {name.split(".")[1] for name in imported(path) if name.startswith("ringpool.")}
     assert ours <= MAY_IMPORT[path.stem]
+
+
+@pytest.mark.skipif(not SOURCE.is_dir(), reason="tests of an installed wheel: the source tree is not here")
+@pytest.mark.parametrize("path", sorted((SOURCE / "bench").glob("*.py")), ids=lambda path: path.stem)
+def test_what_measures_knows_only_what_everybody_does(path):
+    """Rivals are to be compared by their public names, and from wherever they are compared."""
+    ours = {name for name in imported(path) if name.startswith("ringpool.")}
+    assert all(name == "ringpool.version" or name.startswith("ringpool.bench") for name in ours)
 
 
 @pytest.mark.skipif(not SOURCE.is_dir(), reason="tests of an installed wheel: the source tree is not here")

@@ -3,12 +3,12 @@
 import argparse
 import signal
 import sys
-from importlib import metadata
 
-from ringpool.commands import run
+from ringpool.commands import bench, run
 from ringpool.commands.trouble import say
+from ringpool.version import version
 
-COMMANDS = (run,)
+COMMANDS = (run, bench)
 
 
 class Parser(argparse.ArgumentParser):
@@ -40,13 +40,6 @@ def parser():
     for command in COMMANDS:
         command.add_parser(commands)
     return main
-
-
-def version():
-    try:
-        return metadata.version("ringpool")
-    except metadata.PackageNotFoundError:
-        return "(of a source tree that is not installed)"
 
 
 def main(arguments=None):

@@ -1,0 +1,3 @@
+module ringpool/benchmarks/go
+
+go 1.19

@@ -1,0 +1,1 @@
+"""What ringpool is measured by, for ``python -m ringpool bench`` and for benchmarks/."""
