@@ -28,9 +28,12 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         void bump() noexcept
         uint64_t read() noexcept
 
+    cdef cppclass Patience:
+        pass
+
     cdef cppclass Parker:
-        void park() noexcept
-        bint park_until(int64_t deadline) noexcept
+        void park(Patience&) noexcept
+        bint park_until(int64_t deadline, Patience&) noexcept
         void unpark() noexcept
 
     cdef cppclass Overflow "std::deque<void *>":
@@ -69,6 +72,7 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
 
     cdef cppclass Worker:
         Parker parker
+        Patience patience
         Worker* next_idle
         bint idle
         unsigned long ident
@@ -167,6 +171,7 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         Core* core
         Worker* worker
         PyObject* main
+        Patience patience
         Core* hiring
 
     bint roster_put(Core*, Worker*) noexcept

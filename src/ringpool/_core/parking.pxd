@@ -22,7 +22,7 @@
 from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport int64_t
 
-from ringpool._core.layout cimport FOREVER, Gate, Idlers, Waiter, Worker, now_ns
+from ringpool._core.layout cimport FOREVER, Gate, Idlers, Waiter, Worker, now_ns, this_thread
 from ringpool._core.python cimport on_main_thread
 
 cdef enum:
@@ -123,7 +123,7 @@ cdef inline void gate_leave(Gate* gate, Waiter* waiter) noexcept nogil:
         gate.lock.unlock()
         return
     gate.lock.unlock()
-    waiter.parker.park()
+    waiter.parker.park(this_thread().patience)
     gate_wake_one(gate)
 
 
@@ -208,11 +208,7 @@ cdef inline int sleep_until_woken(Waiter* waiter, int64_t deadline) except -1:
             if deadline != FOREVER and deadline < until:
                 until = deadline
         with nogil:
-            if until == FOREVER:
-                waiter.parker.park()
-                woken = True
-            else:
-                woken = waiter.parker.park_until(until)
+            woken = waiter.parker.park_until(until, this_thread().patience)
         if woken:
             return 1
         if watch:

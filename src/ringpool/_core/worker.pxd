@@ -157,7 +157,7 @@ cdef inline void work(Core* core, Worker* me, object safe_point) noexcept:
             continue
         tell_if_quiet(core)
         with nogil:
-            me.parker.park()
+            me.parker.park(me.patience)
     core.idlers.searching.sub(1)
     tell_if_quiet(core)
 
