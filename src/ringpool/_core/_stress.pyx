@@ -110,7 +110,7 @@ cdef class Rig:
                 list_idle(self.idlers, me)
                 if (ring_ready(self.ring) or ring_is_closed(self.ring)) and unlist_idle(self.idlers, me):
                     continue
-                me.parker.park(me.patience)
+                me.parker.park(&me.patience)
             self.idlers.searching.sub(1)
         return taken, total, broken
 
@@ -128,7 +128,7 @@ cdef bint _put(Rig self, void* item) noexcept nogil:
         gate_enter(self.room, &waiter)
         put = ring_put(self.ring, item)
         if put == FULL:
-            waiter.parker.park(this_thread().patience)
+            waiter.parker.park(&this_thread().patience)
         else:
             gate_leave(self.room, &waiter)
     return put == PUT

@@ -210,10 +210,11 @@ class Parker {
     void wake() noexcept;
 public:
     // False: `deadline` (now_ns; negative: none) passed first, and the token was not taken.
-    bool park_until(std::int64_t deadline, Patience &patience) noexcept {
+    // patience: NULL: sleep at once.
+    bool park_until(std::int64_t deadline, Patience *patience) noexcept {
         if (take()) return true;
         std::int64_t begin = now_ns();
-        if (patience.pays()) look_out(begin + spinning().limit_ns, patience);
+        if (patience && patience->pays()) look_out(begin + spinning().limit_ns, *patience);
         while (!take()) {
             std::uint32_t nothing = NOTHING, asleep = ASLEEP;
             bool in_time = true;
@@ -221,10 +222,10 @@ public:
             while (in_time && state.load() == ASLEEP) in_time = sleep(deadline);
             if (!in_time && state.compare_exchange_strong(asleep, NOTHING)) return false;
         }
-        patience.waited(now_ns() - begin);
+        if (patience) patience->waited(now_ns() - begin);
         return true;
     }
-    void park(Patience &patience) noexcept { park_until(-1, patience); }
+    void park(Patience *patience) noexcept { park_until(-1, patience); }
     void unpark() noexcept {
 #if !defined(__linux__)
         std::lock_guard<std::mutex> hold(mutex);
@@ -321,6 +322,7 @@ struct Gate {
 struct alignas(LINE) Worker {
     Parker parker;
     Patience patience;
+    bool answered = false;          // somebody waited for the last job it ran, and may soon submit the next
     Worker *next_idle = nullptr;    // under Idlers::lock
     bool idle = false;              // on the idle list; under Idlers::lock
     unsigned long ident = 0;        // of its thread

@@ -32,8 +32,8 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         pass
 
     cdef cppclass Parker:
-        void park(Patience&) noexcept
-        bint park_until(int64_t deadline, Patience&) noexcept
+        void park(Patience*) noexcept
+        bint park_until(int64_t deadline, Patience*) noexcept
         void unpark() noexcept
 
     cdef cppclass Overflow "std::deque<void *>":
@@ -73,6 +73,7 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
     cdef cppclass Worker:
         Parker parker
         Patience patience
+        bint answered
         Worker* next_idle
         bint idle
         unsigned long ident

@@ -123,7 +123,7 @@ cdef inline void gate_leave(Gate* gate, Waiter* waiter) noexcept nogil:
         gate.lock.unlock()
         return
     gate.lock.unlock()
-    waiter.parker.park(this_thread().patience)
+    waiter.parker.park(&this_thread().patience)
     gate_wake_one(gate)
 
 
@@ -208,7 +208,7 @@ cdef inline int sleep_until_woken(Waiter* waiter, int64_t deadline) except -1:
             if deadline != FOREVER and deadline < until:
                 until = deadline
         with nogil:
-            woken = waiter.parker.park_until(until, this_thread().patience)
+            woken = waiter.parker.park_until(until, &this_thread().patience)
         if woken:
             return 1
         if watch:

@@ -87,6 +87,7 @@ cdef inline bint run_started(Core* core, Worker* me, FutureBase job, bint delive
         give(<PyObject*>job)
         deliver(core, <PyObject*>job)
     watched = not future_settle_quietly(job, outcome, failed)
+    me.answered = watched
     if watched:
         future_settle_loudly(job, outcome, failed)
     future_drop_call(job)
@@ -157,7 +158,7 @@ cdef inline void work(Core* core, Worker* me, object safe_point) noexcept:
             continue
         tell_if_quiet(core)
         with nogil:
-            me.parker.park(me.patience)
+            me.parker.park(&me.patience if me.answered else NULL)
     core.idlers.searching.sub(1)
     tell_if_quiet(core)
 
