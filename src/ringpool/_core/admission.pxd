@@ -11,7 +11,6 @@ from ringpool._core.parking cimport gate_enter, gate_leave, gate_wake_all, job_p
 from ringpool._core.python cimport (
     Py_DECREF,
     Py_XDECREF,
-    PyCallable_Check,
     PyContext_CopyCurrent,
     PyMem_Malloc,
     PyTuple_GET_SIZE,
@@ -19,6 +18,7 @@ from ringpool._core.python cimport (
     context_of,
     current_thread_state,
     give,
+    is_callable,
     is_coroutine_function,
     new_untracked,
     track_early,
@@ -28,7 +28,7 @@ from ringpool._core.worker cimport hire, on_worker_of
 
 
 cdef inline int check_callable(PyObject* fn) except -1:
-    if not PyCallable_Check(fn):
+    if not is_callable(fn):
         raise TypeError(f"fn must be callable, got {<object>fn!r}")
     if is_coroutine_function(fn):
         _warn_coroutine(<object>fn)

@@ -26,7 +26,6 @@ from ringpool._core.layout cimport (
 )
 from ringpool._core.parking cimport deadline_of, gate_enter, gate_leave, gate_wake_all, gate_wake_this, sleep_until_woken
 from ringpool._core.python cimport (
-    PY_VECTORCALL_ARGUMENTS_OFFSET,
     Py_DECREF,
     Py_XDECREF,
     PyContext_Copy,
@@ -36,8 +35,8 @@ from ringpool._core.python cimport (
     PyErr_Occurred,
     PyIter_Next,
     PyObject_Call,
-    PyObject_Vectorcall,
     PyThreadState,
+    call,
     context_is_empty,
     context_of,
     current_thread_state,
@@ -124,7 +123,7 @@ cdef void _run_items(Batch self, uint64_t until) noexcept:
     while core.purges.load() == self.purges and _claim(cells, &index):
         cell = cell_of(cells, index)
         item = cell.object
-        _run_item(self, cell)
+        _run_item(self, cell, thread)
         if cells.awaited.load() == index:
             gate_wake_this(&core.mapping, &cells.reader)
         if core.copies_context and self.context is None:
@@ -139,9 +138,9 @@ cdef void _run_items(Batch self, uint64_t until) noexcept:
             return
 
 
-cdef void _run_item(Batch self, Cell* cell) noexcept:
+cdef void _run_item(Batch self, Cell* cell, PyThreadState* thread) noexcept:
     # Leaves the reference to the item with the caller.
-    cdef PyObject* call[2]
+    cdef PyObject* arguments[2]     # the first one is the callee's to write
     cdef PyObject* context = NULL
     cdef PyObject* outcome = NULL
     cdef bint ready = True
@@ -151,8 +150,8 @@ cdef void _run_item(Batch self, Cell* cell) noexcept:
     if ready and self.spread:
         outcome = PyObject_Call(<PyObject*>self.fn, cell.object, NULL)
     elif ready:
-        call[1] = cell.object
-        outcome = PyObject_Vectorcall(<PyObject*>self.fn, &call[1], 1 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL)
+        arguments[1] = cell.object
+        outcome = call(thread, <PyObject*>self.fn, &arguments[1], 1, NULL)
     ready = outcome != NULL
     if not ready:
         outcome = take_exception()

@@ -8,7 +8,7 @@ from cpython.object cimport PyObject, PyTypeObject, traverseproc, visitproc
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libcpp.vector cimport vector
 
-from ringpool._core.admission cimport admit
+from ringpool._core.admission cimport admit, check_callable, make_job
 from ringpool._core.core cimport (
     core_close,
     core_new,
@@ -27,6 +27,7 @@ from ringpool._core.future cimport (
     future_arguments,
     future_lock,
     future_run_callbacks,
+    future_start,
     future_unlock,
 )
 from ringpool._core.layout cimport CLOSED_BIT, FOREVER, NOW, Core, Extension, Objects, Ring, Waiter, Worker, object_put
@@ -41,10 +42,11 @@ from ringpool._core.python cimport (
     PyCFunction,
     PyMethodDef,
     add_method,
+    current_thread_state,
     track_late,
 )
 from ringpool._core.ring cimport ring_accepted, ring_close, ring_is_closed, ring_take
-from ringpool._core.worker cimport fail, is_hiring_for, on_worker_of, resolve_queued, this_worker
+from ringpool._core.worker cimport fail, is_hiring_for, on_worker_of, resolve_queued, run_started, this_worker
 
 from ringpool._core.worker import FORKED
 
@@ -70,6 +72,23 @@ cdef PyObject* _submit_within(PyObject* self, PyObject* const* args, Py_ssize_t 
     if nargs < 2:
         raise TypeError("submit_within() takes the positional arguments 'seconds' and 'fn', and then fn's own")
     return admit(<Engine>self, args + 1, nargs - 1, kwnames, deadline_of(<object>args[0], "seconds"))
+
+
+cdef PyObject* _call_in_place(PyObject* self, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames) except NULL:
+    # What a job is without a queue and a worker: the floor of the benchmarks.
+    # Nothing of it is counted.
+    cdef Core* core = _core(<Engine>self)
+    cdef PyObject* job
+    cdef Worker me
+    if nargs < 1:
+        raise TypeError("_call_in_place() missing 1 required positional argument: 'fn'")
+    check_callable(args[0])
+    job = make_job(core, args, nargs, kwnames)
+    me.thread = current_thread_state()
+    future_start(<FutureBase>job)
+    run_started(core, &me, <FutureBase>job, False)
+    Py_DECREF(job)                  # the queue's reference
+    return job
 
 
 # ---- the pool object -------------------------------------------------------------------
@@ -464,9 +483,10 @@ cdef void _prepare(PyTypeObject* type) except *:
     _add(type, &SUBMIT, "submit", b"submit", <void*>_submit, SUBMIT_DOC)
     _add(type, &TRY_SUBMIT, "_try_submit", b"try_submit", <void*>_try_submit, TRY_SUBMIT_DOC)
     _add(type, &SUBMIT_WITHIN, "_submit_within", b"submit_within", <void*>_submit_within, SUBMIT_WITHIN_DOC)
+    _add(type, &CALL_IN_PLACE, "_call_in_place", b"_call_in_place", <void*>_call_in_place, CALL_IN_PLACE_DOC)
 
 
-cdef PyMethodDef SUBMIT, TRY_SUBMIT, SUBMIT_WITHIN
+cdef PyMethodDef SUBMIT, TRY_SUBMIT, SUBMIT_WITHIN, CALL_IN_PLACE
 
 
 cdef _add(PyTypeObject* type, PyMethodDef* method, str attribute, bytes name, void* function, bytes doc):
@@ -514,6 +534,13 @@ belongs to the job: no name of ours can collide with one of its own.
 
 Raises:
     QueueFull: no room within *seconds*. Not queued.
+"""
+
+CALL_IN_PLACE_DOC = b"""_call_in_place($self, fn, /, *args, **kwargs)
+--
+
+The finished future of ``fn(*args, **kwargs)``, called here and now: what the
+same objects cost without a queue and a worker, for the benchmarks.
 """
 
 _prepare(<PyTypeObject*>Engine)

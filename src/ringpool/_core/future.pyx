@@ -29,6 +29,7 @@ from ringpool._core.python cimport (
     hand_over,
     has_weakrefs,
     is_collectable,
+    open_recycler,
     track_late,
 )
 
@@ -453,14 +454,25 @@ cdef void _release(FutureBase self) noexcept:
 cdef void _dealloc(PyObject* o) noexcept:
     # Of Future, and of subclasses after their own part.
     # Casts only: a variable of an object's type would count a reference.
-    if PyObject_GC_IsTracked(o) or extension_of(<FutureBase>o) != NULL or o.ob_type.tp_finalize != NULL or has_weakrefs(o):
+    if PyObject_GC_IsTracked(o):
         PyObject_GC_UnTrack(o)
-        dealloc_in_trashcan(o, <destructor>_dealloc, _dealloc_anything)
-    else:
-        # What it holds is dropped without the trashcan: it is tracked as soon
-        # as that can be a long chain.
+    if _is_plain(o):
         _release(<FutureBase>o)
         free_untracked(o, &recycler)
+    else:
+        dealloc_in_trashcan(o, <destructor>_dealloc, _dealloc_anything)
+
+
+cdef inline bint _is_plain(PyObject* o) noexcept:
+    # Nothing to be told, and no outcome with which it may be one of a long chain.
+    cdef PyObject* outcome = (<FutureBase>o).outcome
+    return (
+        extension_of(<FutureBase>o) == NULL
+        and (outcome == NULL or not is_collectable(outcome))
+        and dict_slot(o) == NULL
+        and not has_weakrefs(o)
+        and o.ob_type.tp_finalize == NULL
+    )
 
 
 cdef void _dealloc_anything(PyObject* o) noexcept:
@@ -476,8 +488,8 @@ cdef void _dealloc_anything(PyObject* o) noexcept:
 
 def adopt(type future_type):
     """Make *future_type*, the public class, the one whose records are recycled; before it is first used."""
-    recycler.type = <PyTypeObject*>future_type
-    recycler.type.tp_dealloc = <destructor>_dealloc
+    open_recycler(&recycler, <PyTypeObject*>future_type)
+    (<PyTypeObject*>future_type).tp_dealloc = <destructor>_dealloc
 
 
 # ---- the collector -------------------------------------------------------------------

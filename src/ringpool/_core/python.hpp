@@ -5,6 +5,8 @@
 #include <Python.h>
 
 #include <cstring>
+#include <mutex>
+#include <vector>
 #if defined(__linux__)
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -91,27 +93,99 @@ inline PyObject *take_exception() noexcept {
 // ---- objects ------------------------------------------------------------------
 
 // Records that died, kept for the next burst: a new one costs no allocator, no
-// page fault and no step towards the next collection.  With the GIL only, where
-// one list serves every thread; elsewhere the allocator's lists are per thread
-// already.  The blocks are linked through the word behind the object's head.
-struct Recycler {
-    PyTypeObject *type = nullptr;   // the one type whose blocks it keeps
-    PyObject *top = nullptr;
-    std::size_t count = 0;
-};
+// page fault and, above all, no step towards the next collection, which a free-
+// threaded build stops the world for.  The blocks are linked through the first
+// word behind the object's head.
+//
+// Each thread has a magazine of its own; full ones go to the depot, where a
+// thread that has none left finds them.  With the GIL one magazine serves all.
 constexpr std::size_t RECYCLED_AT_MOST = 16384;     // 2 MiB
+#ifdef Py_GIL_DISABLED
+constexpr std::size_t MAGAZINE = 64;                // blocks that change hands at a time
+#else
+constexpr std::size_t MAGAZINE = RECYCLED_AT_MOST;
+#endif
 
 inline PyObject **behind_head(PyObject *o) noexcept {
     return reinterpret_cast<PyObject **>(reinterpret_cast<char *>(o) + sizeof(PyObject));
 }
 
+struct Magazine {
+    PyObject *top = nullptr;
+    std::size_t count = 0;
+};
+
+struct Recycler {
+    PyTypeObject *type = nullptr;       // the one type whose blocks it keeps
+    Magazine *(*mine)() = nullptr;      // the calling thread's
+    std::mutex lock;
+    std::vector<Magazine> depot;        // under lock
+
+    // Leaves the magazine empty.  When the depot is full, that of a living thread
+    // gets the one to be destroyed back.  Never calls Python: a dying thread has
+    // no state left.
+    bool hand_in(Magazine *magazine, bool dying = false) noexcept {
+        std::lock_guard<std::mutex> hold(lock);
+        Magazine extra;
+        if (!dying && depot.size() >= RECYCLED_AT_MOST / MAGAZINE) {
+            if (depot.size() == RECYCLED_AT_MOST / MAGAZINE) return false;
+            extra = depot.back();       // dying threads have brought more than there shall be
+            depot.pop_back();
+        }
+        try { depot.push_back(*magazine); }
+        catch (...) { return false; }
+        *magazine = extra;
+        return extra.top == nullptr;
+    }
+    void fetch(Magazine *magazine) noexcept {
+        std::lock_guard<std::mutex> hold(lock);
+        if (depot.empty()) return;
+        *magazine = depot.back();
+        depot.pop_back();
+    }
+};
+
+// The calling thread's magazine of the one recycler there is.  Only the module
+// that opens the recycler makes one; others come here through Recycler::mine.
+#ifdef Py_GIL_DISABLED
+inline Recycler *&opened() noexcept {
+    static Recycler *one = nullptr;
+    return one;
+}
+struct OwnMagazine : Magazine {
+    ~OwnMagazine() { if (count != 0) opened()->hand_in(this, true); }
+};
+inline Magazine *own_magazine() {
+    static thread_local OwnMagazine magazine;
+    return &magazine;
+}
+#else
+inline Magazine *own_magazine() {
+    static Magazine magazine;
+    return &magazine;
+}
+#endif
+
+inline void open_recycler(Recycler *recycler, PyTypeObject *type) {
+#ifdef Py_GIL_DISABLED
+    opened() = recycler;
+    recycler->depot.reserve(2 * RECYCLED_AT_MOST / MAGAZINE);
+#endif
+    recycler->mine = own_magazine;
+    recycler->type = type;
+}
+
 // An instance of an extension type, or of a slotless subclass of one, with all
 // fields zero and not tracked by the collector.
 inline PyObject *new_untracked(PyTypeObject *type, Recycler *recycler) noexcept {
-    PyObject *o = recycler->top;
+    Magazine *magazine = recycler->mine();
+#ifdef Py_GIL_DISABLED
+    if (magazine->top == nullptr) recycler->fetch(magazine);
+#endif
+    PyObject *o = magazine->top;
     if (o != nullptr && type == recycler->type) {
-        recycler->top = *behind_head(o);
-        recycler->count--;
+        magazine->top = *behind_head(o);
+        magazine->count--;
         PyObject_Init(o, type);
     }
     else {
@@ -125,14 +199,28 @@ inline PyObject *new_untracked(PyTypeObject *type, Recycler *recycler) noexcept 
 // The end of every deallocator of such an object, once it holds nothing.
 inline void free_untracked(PyObject *o, Recycler *recycler) noexcept {
     PyTypeObject *type = Py_TYPE(o);
-#ifndef Py_GIL_DISABLED
-    if (type == recycler->type && recycler->count < RECYCLED_AT_MOST && !PyObject_GC_IsFinalized(o)) {
-        *behind_head(o) = recycler->top;
-        recycler->top = o;
-        recycler->count++;
+    Magazine *magazine = recycler->mine();
+    bool keep = type == recycler->type && magazine->count < MAGAZINE;
+#ifdef Py_GIL_DISABLED
+    if (!keep && type == recycler->type) {
+        keep = recycler->hand_in(magazine);
+        while (!keep && magazine->count > MAGAZINE / 2) {   // the depot is full
+            PyObject *surplus = magazine->top;
+            magazine->top = *behind_head(surplus);
+            magazine->count--;
+            PyObject_GC_Del(surplus);
+        }
+    }
+#else
+    // (One that was finalized bears the mark of it for ever.)
+    keep = keep && (type->tp_finalize == nullptr || !PyObject_GC_IsFinalized(o));
+#endif
+    if (keep) {
+        *behind_head(o) = magazine->top;
+        magazine->top = o;
+        magazine->count++;
     }
     else
-#endif
         PyObject_GC_Del(o);
     Py_DECREF(type);
 }
@@ -167,7 +255,35 @@ inline void track_late(PyObject *o) noexcept {
 #endif
 
 // Can the collector have anything to do with it?
-inline bool is_collectable(PyObject *o) noexcept { return PyObject_IS_GC(o); }
+inline bool is_collectable(PyObject *o) noexcept {
+    PyTypeObject *type = Py_TYPE(o);
+    return PyType_IS_GC(type) && (type->tp_is_gc == nullptr || type->tp_is_gc(o));
+}
+
+inline bool is_callable(PyObject *o) noexcept { return Py_TYPE(o)->tp_call != nullptr; }
+
+// As PyObject_Vectorcall, for a caller that knows its thread's state.  `args`
+// has a writable slot in front.
+inline PyObject *call(PyThreadState *thread, PyObject *fn, PyObject *const *args, std::size_t nargs, PyObject *kwnames) noexcept {
+#if PY_VERSION_HEX >= 0x030C0000
+    PyTypeObject *type = Py_TYPE(fn);
+    if (PyType_HasFeature(type, Py_TPFLAGS_HAVE_VECTORCALL)) {
+        vectorcallfunc function;
+        std::memcpy(&function, reinterpret_cast<char *>(fn) + type->tp_vectorcall_offset, sizeof function);
+        if (function != nullptr) {
+            PyObject *result = function(fn, args, nargs | PY_VECTORCALL_ARGUMENTS_OFFSET, kwnames);
+            if ((result == nullptr) == (thread->current_exception == nullptr)) {    // a defect of fn's
+                Py_CLEAR(result);
+                PyErr_Format(PyExc_SystemError, "%R returned a result and an exception, or neither", fn);
+            }
+            return result;
+        }
+    }
+#else
+    (void)thread;
+#endif
+    return PyObject_Vectorcall(fn, args, nargs | PY_VECTORCALL_ARGUMENTS_OFFSET, kwnames);
+}
 
 inline bool is_coroutine_function(PyObject *fn) noexcept {
     if (PyMethod_Check(fn)) fn = PyMethod_GET_FUNCTION(fn);

@@ -16,6 +16,7 @@ cdef extern from "python.hpp" namespace "ringpool" nogil:
     PyObject* take_exception() noexcept
     cdef cppclass Recycler:
         PyTypeObject* type
+    void open_recycler(Recycler*, PyTypeObject*) noexcept
     PyObject* new_untracked(PyTypeObject*, Recycler*) noexcept
     void free_untracked(PyObject*, Recycler*) noexcept
     PyObject*& dict_slot(PyObject*) noexcept
@@ -23,6 +24,8 @@ cdef extern from "python.hpp" namespace "ringpool" nogil:
     void track_early(PyObject*) noexcept
     void track_late(PyObject*) noexcept
     bint is_collectable(PyObject*) noexcept
+    bint is_callable(PyObject*) noexcept
+    PyObject* call(PyThreadState*, PyObject*, PyObject* const*, size_t, PyObject*) noexcept
     bint is_coroutine_function(PyObject*) noexcept
 
 
@@ -43,8 +46,6 @@ cdef extern from "python.hpp" namespace "ringpool":
 
 
 cdef extern from "Python.h":
-    size_t PY_VECTORCALL_ARGUMENTS_OFFSET
-    PyObject* PyObject_Vectorcall(PyObject*, PyObject* const*, size_t, PyObject*) noexcept
     PyObject* PyErr_Occurred() noexcept
     void PyErr_SetObject(PyObject*, PyObject*) noexcept
     void PyErr_SetString(PyObject*, const char*) noexcept
@@ -55,7 +56,6 @@ cdef extern from "Python.h":
     PyObject* PyContext_CopyCurrent() except NULL
     int PyContext_Enter(PyObject*) noexcept
     int PyContext_Exit(PyObject*) noexcept
-    bint PyCallable_Check(PyObject*) noexcept
     void Py_INCREF(PyObject*) noexcept
     void Py_DECREF(PyObject*) noexcept
     void Py_XDECREF(PyObject*) noexcept

@@ -21,14 +21,13 @@ from ringpool._core.future cimport (
 from ringpool._core.layout cimport Core, Worker, relax
 from ringpool._core.parking cimport gate_wake_one, list_idle, unlist_idle, wake_one
 from ringpool._core.python cimport (
-    PY_VECTORCALL_ARGUMENTS_OFFSET,
     Py_DECREF,
     Py_INCREF,
     PyContext_Enter,
     PyContext_Exit,
     PyContext_New,
-    PyObject_Vectorcall,
     PyTuple_GET_SIZE,
+    call,
     context_is_empty,
     context_of,
     current_thread_state,
@@ -59,9 +58,7 @@ cdef inline bint run_started(Core* core, Worker* me, FutureBase job, bint delive
     if context != NULL and PyContext_Enter(context) != 0:
         outcome = NULL
     else:
-        outcome = PyObject_Vectorcall(
-            job.call[0], future_arguments(job), positional | PY_VECTORCALL_ARGUMENTS_OFFSET, job.kwnames
-        )
+        outcome = call(me.thread, job.call[0], future_arguments(job), positional, job.kwnames)
     if outcome == NULL:
         failed = FAILED
         outcome = take_exception()
