@@ -18,7 +18,7 @@ from typing import Any, Literal, TypeVar
 
 from ringpool import checks, lifecycle
 from ringpool._core.batch import Batch, BatchResults
-from ringpool._core.engine import Engine
+from ringpool._core.engine import Engine, give_submit
 from ringpool._core.worker import INITIALIZER_FAILED
 from ringpool.future import Future
 
@@ -176,6 +176,9 @@ class ThreadPoolExecutor(Engine, futures.ThreadPoolExecutor):
     @property
     def _idle_semaphore(self):
         return SemaphoreView(self)
+
+
+give_submit(ThreadPoolExecutor)
 
 
 class Initializer:

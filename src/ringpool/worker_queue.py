@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
 from ringpool import checks, lifecycle
-from ringpool._core.engine import Engine
+from ringpool._core.engine import Engine, give_submit
 from ringpool.errors import QueueFull, QueueStopped
 from ringpool.future import Future
 from ringpool.stats import RunningJob, Stats, StopReport
@@ -245,6 +245,9 @@ class WorkerQueue(Engine):
         if in_job:
             return QueueFull(f"{self.name} is full, and all its workers wait for room in it: waiting would deadlock")
         return QueueFull(f"{self.name} is full: {self._capacity} jobs queued or their results unread")
+
+
+give_submit(WorkerQueue)
 
 
 class Results(Iterator[Future[Any]]):

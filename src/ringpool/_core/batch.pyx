@@ -232,8 +232,16 @@ cdef class BatchResults:
         return self
 
     def __next__(self):
+        cdef PyObject* ready
         _enter(self)
         self.begun = True
+        if self.batch is not None and self.iterator is None:
+            ready = _take_ready(self.batch.cells)
+            if ready != NULL:
+                self.busy.store(0)
+                outcome = <object>ready
+                Py_DECREF(ready)
+                return outcome
         try:
             if self.batch is None:
                 raise StopIteration
@@ -287,15 +295,10 @@ cdef object _next(BatchResults self):
     if index == cells.fed.load():
         raise StopIteration
     cell = cell_of(cells, index)
-    state = cell.state.acquire()
-    if state == EMPTY:
+    if cell.state.acquire() == EMPTY:
         _wait(self.batch, index, self.deadline)
-        state = cell.state.acquire()
-    object = cell.object
-    cell.object = NULL
-    cell.state.set(EMPTY)
-    cells.taken = index + 1
-    _forget_passed(cells)
+    state = cell.state.acquire()
+    object = _take(cells, cell)
     outcome = <object>object
     Py_DECREF(object)
     if state == RAISED:
@@ -303,7 +306,25 @@ cdef object _next(BatchResults self):
     return outcome
 
 
-cdef void _forget_passed(Cells* cells) noexcept:
+cdef PyObject* _take_ready(Cells* cells) noexcept:
+    # The next result, if it is there and no exception; the caller owns it.
+    cdef Cell* cell
+    if cells.taken == cells.fed.relaxed():
+        return NULL
+    cell = cell_of(cells, cells.taken)
+    return _take(cells, cell) if cell.state.acquire() == RETURNED else NULL
+
+
+cdef inline PyObject* _take(Cells* cells, Cell* cell) noexcept:
+    cdef PyObject* object = cell.object
+    cell.object = NULL
+    cell.state.set(EMPTY)
+    cells.taken += 1
+    _forget_passed(cells)
+    return object
+
+
+cdef inline void _forget_passed(Cells* cells) noexcept:
     # The segment behind the last result, if that was its last cell.  A runner
     # does not touch a cell once its result is there.
     cdef uint64_t next = cells.taken + FIRST_SEGMENT

@@ -21,6 +21,9 @@ class Counts(NamedTuple):
     withdrawn: int
     rejected: int
     forgotten: int
+    woken: int
+
+def give_submit(face: type[Engine]) -> None: ...
 
 class Engine:
     def __init__(

@@ -52,7 +52,7 @@ from ringpool._core.worker import FORKED
 
 Counts = namedtuple(
     "Counts",
-    "queued in_flight workers idle accepted succeeded failed cancelled withdrawn rejected forgotten",
+    "queued in_flight workers idle accepted succeeded failed cancelled withdrawn rejected forgotten woken",
 )
 
 
@@ -371,6 +371,7 @@ cdef class Engine:
         return Counts(
             accepted - resolved - in_flight, in_flight, workers, idle,
             accepted, succeeded, failed, cancelled, withdrawn, core.rejected.load(), core.forgotten.load(),
+            core.idlers.woken.load(),
         )
 
     @property
@@ -484,6 +485,16 @@ cdef void _prepare(PyTypeObject* type) except *:
     _add(type, &TRY_SUBMIT, "_try_submit", b"try_submit", <void*>_try_submit, TRY_SUBMIT_DOC)
     _add(type, &SUBMIT_WITHIN, "_submit_within", b"submit_within", <void*>_submit_within, SUBMIT_WITHIN_DOC)
     _add(type, &CALL_IN_PLACE, "_call_in_place", b"_call_in_place", <void*>_call_in_place, CALL_IN_PLACE_DOC)
+
+
+def give_submit(type face):
+    """
+    Put submit on *face* itself, which has it from Engine already.
+
+    The interpreter calls a native method by its shortest way only on exactly
+    the class that defines it.
+    """
+    add_method(<PyTypeObject*>face, "submit", &SUBMIT)
 
 
 cdef PyMethodDef SUBMIT, TRY_SUBMIT, SUBMIT_WITHIN, CALL_IN_PLACE

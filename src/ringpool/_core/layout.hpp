@@ -337,6 +337,7 @@ struct Idlers {
     Mutex lock;
     Worker *top = nullptr;          // last in, first woken: hot workers stay hot
     Word<std::uint32_t> count;      // listed workers; moved under lock, read without
+    Word<std::uint64_t> woken;      // how many have been, ever; moved under lock
     alignas(LINE) Word<std::uint32_t> searching;    // workers awake without a job
 };
 

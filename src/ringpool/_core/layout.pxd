@@ -88,6 +88,7 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         Mutex lock
         Worker* top
         Word[uint32_t] count
+        Word[uint64_t] woken
         Word[uint32_t] searching
 
     cdef cppclass Objects:

@@ -44,6 +44,7 @@ cdef inline void wake_one(Idlers* idlers) noexcept nogil:
         return
     _unlist(idlers, worker)
     idlers.searching.add(1)
+    idlers.woken.add(1)
     idlers.lock.unlock()
     worker.parker.unpark()
 
@@ -61,6 +62,7 @@ cdef inline void wake_all(Idlers* idlers) noexcept nogil:
         worker = idlers.top
         _unlist(idlers, worker)
         idlers.searching.add(1)
+        idlers.woken.add(1)
         worker.parker.unpark()
     idlers.lock.unlock()
 
