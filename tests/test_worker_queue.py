@@ -170,7 +170,7 @@ BAD_CALLS = [
     ("submit_within", ([], int), {}, TypeError, "must be a number"),
     ("submit_within", (1j, int), {}, TypeError, "must be a number"),
     ("submit_within", (NAN, int), {}, ValueError, "must not be NaN"),
-    ("submit_many", (int,), {}, TypeError, "iterable"),
+    ("submit_many", (int,), {}, TypeError, "positional arguments"),
     ("submit_many", (int, 5), {}, TypeError, "iterable"),
     ("submit_many", (None, [1]), {}, TypeError, "fn must be callable"),
     ("stop", ("1",), {}, TypeError, "timeout must be a number"),

@@ -1,18 +1,15 @@
 """The worker queue: bounded, with backpressure, results as they finish, and an end that drains."""
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self
 
 from ringpool import checks, lifecycle
 from ringpool._core.engine import Engine, give_submit
 from ringpool.errors import QueueFull, QueueStopped
 from ringpool.future import Future
 from ringpool.stats import RunningJob, Stats, StopReport
-
-T = TypeVar("T")
-Item = TypeVar("Item")
 
 
 class WorkerQueue(Engine):
@@ -102,26 +99,6 @@ class WorkerQueue(Engine):
     def capacity(self) -> int:
         """Jobs that may be queued at a time."""
         return self._capacity
-
-    # ---- submit ----------------------------------------------------------------
-
-    def submit_many(self, fn: Callable[[Item], T], iterable: Iterable[Item]) -> list[Future[T]]:
-        """
-        Submit ``fn(item)`` for every item and return the futures, in order.
-
-        Reads *iterable* only as fast as the queue takes its jobs. When it
-        raises, or the queue stops in between, that error comes out and those
-        of its jobs that have not started are cancelled.
-        """
-        futures: list[Future[T]] = []
-        try:
-            for item in iterable:
-                futures.append(self.submit(fn, item))
-        except BaseException:
-            for future in futures:
-                future.cancel()
-            raise
-        return futures
 
     # ---- results ---------------------------------------------------------------
 

@@ -1,13 +1,14 @@
 """Types of the compiled engine; the docstrings of public methods stand in engine.pyx."""
 
 import threading
-from collections.abc import Callable, Set
+from collections.abc import Callable, Iterable, Set
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from ringpool.future import Future
 
 P = ParamSpec("P")
 T = TypeVar("T")
+Item = TypeVar("Item")
 
 class Counts(NamedTuple):
     queued: int
@@ -41,6 +42,7 @@ class Engine:
     def _submit_within(
         self, seconds: float | None, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
     ) -> Future[T]: ...
+    def submit_many(self, fn: Callable[[Item], T], iterable: Iterable[Item]) -> list[Future[T]]: ...
     def _call_in_place(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]: ...
     def _close(self) -> None: ...
     def _cancel_queued(self) -> None: ...

@@ -3,6 +3,7 @@
 import threading
 from collections import namedtuple
 from concurrent.futures.thread import BrokenThreadPool
+from types import BuiltinMethodType
 
 from cpython.object cimport PyObject, PyTypeObject, traverseproc, visitproc
 from libc.stdint cimport int64_t, uint32_t, uint64_t
@@ -129,6 +130,42 @@ cdef class Engine:
 
     def __reduce__(self):
         raise TypeError(f"cannot pickle {type(self).__name__!r} object")
+
+    # ---- many at once -----------------------------------------------------------------
+
+    def submit_many(self, fn, iterable):
+        """
+        Submit ``fn(item)`` for every item and return the futures, in order.
+
+        One call for all of them: an item costs what its job costs and no call
+        of a method. (A submit that a subclass or an instance overrides is
+        called for every item.) Reads *iterable* only as fast as the queue
+        takes its jobs.
+
+        When *iterable* raises, or the queue stops in between, that error comes
+        out and those of its jobs that have not started are cancelled.
+        """
+        cdef PyObject* call[2]
+        cdef PyObject* job
+        submit = self.submit
+        cdef bint native = isinstance(submit, BuiltinMethodType)
+        futures = []
+        call[0] = <PyObject*>fn
+        try:
+            for item in iterable:
+                if native:
+                    call[1] = <PyObject*>item
+                    job = admit(self, call, 2, NULL, FOREVER)
+                    future = <object>job
+                    Py_DECREF(job)
+                else:
+                    future = submit(fn, item)
+                futures.append(future)
+        except BaseException:
+            for future in futures:
+                future.cancel()
+            raise
+        return futures
 
     # ---- lifecycle ------------------------------------------------------------------
 
