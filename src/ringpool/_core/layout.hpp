@@ -114,7 +114,11 @@ constexpr std::int64_t HOLDS_GIL_NS = RINGPOOL_SHARED ? 0 : 300;
 
 // How long a thread that is about to sleep looks out for its token first, and
 // how many threads may do so at a time: half of the processors, none where
-// there is only one.  RINGPOOL_SPIN_US sets the time; 0: never.
+// there is only one.  RINGPOOL_SPIN_US, which worker.pyx has checked, sets the
+// time; 0: never.
+struct Spinning;
+inline Spinning &spinning() noexcept;
+
 struct Spinning {
     std::int64_t limit_ns = 20'000;     // about what a sleep and a wake-up cost
     int at_most = 0;
@@ -122,7 +126,6 @@ struct Spinning {
     Spinning() noexcept {
         const char *said = std::getenv("RINGPOOL_SPIN_US");
         if (said != nullptr) limit_ns = std::int64_t(std::strtoul(said, nullptr, 10)) * 1000;
-        if (limit_ns > 1'000'000) limit_ns = 1'000'000;
 #if defined(__linux__)
         cpu_set_t mine;
         int cpus = sched_getaffinity(0, sizeof mine, &mine) == 0 ? CPU_COUNT(&mine) : 1;
@@ -130,6 +133,9 @@ struct Spinning {
         int cpus = int(std::thread::hardware_concurrency());
 #endif
         at_most = limit_ns == 0 ? 0 : cpus / 2;
+#if !defined(_WIN32)
+        pthread_atfork(nullptr, nullptr, [] { spinning().now = 0; });   // a child has none of the threads that did
+#endif
     }
 };
 inline Spinning &spinning() noexcept {

@@ -6,11 +6,13 @@
 
 #include <cstring>
 #include <mutex>
+#include <new>
 #include <vector>
 #if defined(__linux__)
 #include <sys/syscall.h>
 #include <unistd.h>
-#elif defined(__APPLE__)
+#endif
+#if !defined(_WIN32)
 #include <pthread.h>
 #endif
 
@@ -170,6 +172,13 @@ inline void open_recycler(Recycler *recycler, PyTypeObject *type) {
 #ifdef Py_GIL_DISABLED
     opened() = recycler;
     recycler->depot.reserve(2 * RECYCLED_AT_MOST / MAGAZINE);
+#if !defined(_WIN32)
+    // A thread that the child does not have may have been in there: begin anew.
+    pthread_atfork(nullptr, nullptr, [] {
+        new (&opened()->lock) std::mutex;
+        new (&opened()->depot) std::vector<Magazine>;
+    });
+#endif
 #endif
     recycler->mine = own_magazine;
     recycler->type = type;

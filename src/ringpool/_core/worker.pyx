@@ -1,6 +1,7 @@
 """The workers' threads: how they start, what they run, when they leave. Their loop: worker.pxd."""
 
 import contextvars
+import os
 import sys
 import threading
 from concurrent.futures.thread import BrokenThreadPool
@@ -45,6 +46,10 @@ cdef extern from "Python.h":
 
 cdef enum:
     NEW, ALIVE, ABANDONED
+
+_spin = os.environ.get("RINGPOOL_SPIN_US", "20")
+if not (_spin.isascii() and _spin.isdigit() and int(_spin) <= 1000):
+    raise ValueError(f"RINGPOOL_SPIN_US must be a whole number of microseconds from 0 to 1000, got {_spin!r}")
 
 FORKED = "the process was forked while this job was pending: it goes on in the parent only"
 INITIALIZER_FAILED = "A thread initializer failed, the thread pool is not usable anymore"
