@@ -13,6 +13,8 @@ import pytest
 from ringpool import ThreadPoolExecutor, current_job
 
 WAIT = 30  # seconds after which a wait has failed
+SOON = 5  # the same, where WAIT has to pass before anybody looks again
+MOMENT = 0.1  # seconds in which a thread comes to its wait
 
 # A segment of an unbounded map has 64 cells, then 128, 256, ...; a window's ring is a power of two.
 SIZES = [0, 1, 63, 64, 65, 127, 128, 129, 191, 192, 193, 10_000]
@@ -38,6 +40,22 @@ class Input:
     def __next__(self):
         self.read += 1
         return self.read - 1
+
+
+# ---- waiting ---------------------------------------------------------------------
+
+
+def test_a_reader_that_sleeps_is_woken(gate):
+    """
+    When the result comes, and not when its time limit has passed and it looks once more.
+    """
+    with ThreadPoolExecutor(1) as pool, ThreadPoolExecutor(1) as others:
+        results = pool.map(gate, [1, 2], timeout=WAIT)
+        gate.wait_until_entered()
+        reader = others.submit(next, results)
+        assert not futures.wait([reader], MOMENT).done
+        gate.open()
+        assert reader.result(SOON) == 1
 
 
 # ---- order -------------------------------------------------------------------------

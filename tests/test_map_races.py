@@ -9,6 +9,7 @@ import pytest
 from ringpool import ThreadPoolExecutor
 
 WAIT = 30  # seconds after which a wait has failed
+SOON = 5  # the same, where WAIT has to pass before anybody looks again
 
 
 def test_threads_that_share_an_iterator_never_get_the_same_result(run_in_threads):
@@ -62,7 +63,9 @@ def test_no_wake_up_is_lost_between_an_item_and_runners_that_leave(workers):
     One item at a time, so that a runner is on its way out each time, and the reader on its way to sleep.
     """
     with ThreadPoolExecutor(workers) as pool:
-        results = pool.map(abs, itertools.count(), timeout=2 * WAIT, buffersize=1)
+        results = pool.map(abs, itertools.count(), timeout=WAIT, buffersize=1)
         for n in range(20_000):
+            begin = time.monotonic()
             assert next(results) == n
+            assert time.monotonic() - begin < SOON, "it was there, and nobody woke the reader"
         results.close()
