@@ -480,29 +480,28 @@ def test_job_taken_out_while_it_is_cancelled_is_whole(gate, run_in_threads):
     they get all of it or nothing.
     """
 
-    def act(i, pool, queued, taken):
-        if i:
-            for future in queued:
-                future.cancel()
-            return
-        while True:
+    rounds, handed, taken = 20_000, [], []
+
+    def act(i):
+        for n in range(rounds):
+            if i:
+                while len(handed) <= n:
+                    pass
+                handed[n].cancel()
+                continue
+            handed.append(pool.submit(max, n, -1, -2, -3, -4, key=int))
             try:
                 item = pool._work_queue.get_nowait()
             except queue.Empty:
-                return
-            taken.append((item.fn, item.args, item.kwargs))
+                continue
+            taken.append((item.fn, item.args, item.kwargs) == (max, (n, -1, -2, -3, -4), {"key": int}))
 
-    for n in range(100):
-        with ThreadPoolExecutor(1) as pool:
-            running = threading.Event()
-            pool.submit(running.wait, WAIT)
-            until(lambda: pool._work_queue.empty())  # noqa: B023
-            queued = [pool.submit(max, n, i, 1, 2, 3, key=int) for i in range(50)]
-            taken = []
-            run_in_threads(2, act, pool, queued, taken)
-            running.set()
-        assert all(call[0] is max and call[1][0] == n and call[1][2:] == (1, 2, 3) for call in taken)
-        assert all(len(call[1]) == 5 and call[2] == {"key": int} for call in taken)
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(gate)
+        gate.wait_until_entered()
+        run_in_threads(2, act)
+        gate.open()
+    assert taken and all(taken)
 
 
 def test_cancel_answers_the_same_whenever_it_is_asked(gate):
