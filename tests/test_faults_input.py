@@ -1,6 +1,8 @@
 """Faults of what is passed in: a table per argument; the numbers are those of the fault catalogue."""
 
+import copy
 import math
+import pickle
 import threading
 import warnings
 from decimal import Decimal
@@ -8,7 +10,7 @@ from fractions import Fraction
 
 import pytest
 
-from ringpool import ThreadPoolExecutor
+from ringpool import Future, ThreadPoolExecutor, WorkerQueue
 
 WAIT = 30  # seconds after which a wait has failed
 
@@ -146,6 +148,37 @@ def test_submit_needs_a_function(args, kwargs):
     """
     with ThreadPoolExecutor(1) as pool, pytest.raises(TypeError, match="missing 1 required positional argument"):
         pool.submit(*args, **kwargs)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda queue: queue.try_submit(), r"try_submit\(\) missing 1 required positional argument"),
+        (lambda queue: queue.submit_within(print, 1), "seconds must be .*print"),
+        (lambda queue: queue.submit_within(1), r"submit_within\(\) takes the positional arguments 'seconds' and 'fn'"),
+        (lambda queue: queue.submit_within("1", print), "seconds must be"),
+    ],
+    ids=["try_submit", "exchanged", "no_function", "str"],
+)
+def test_message_names_the_call_and_the_argument_that_is_wrong(call, words):
+    """
+    Fault 55: and not those of a function further in.
+    """
+    with WorkerQueue(1, 1) as queue, pytest.raises(TypeError, match=words):
+        call(queue)
+
+
+@pytest.mark.parametrize("take", [pickle.dumps, copy.copy, copy.deepcopy], ids=lambda take: take.__name__)
+@pytest.mark.parametrize(
+    "make", [lambda: ThreadPoolExecutor(1), lambda: WorkerQueue(1, 1), Future], ids=["pool", "queue", "future"]
+)
+def test_what_cannot_be_copied_says_so_by_its_name(make, take):
+    """
+    As Python's own locks and files do; a process pool would otherwise hang on it or fail in the child.
+    """
+    original = make()
+    with pytest.raises(TypeError, match=f"cannot pickle '{type(original).__name__}' object"):
+        take(original)
 
 
 def test_every_keyword_reaches_the_job():

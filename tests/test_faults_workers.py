@@ -2,6 +2,7 @@
 
 import itertools
 import logging
+import queue
 import threading
 import time
 from concurrent import futures
@@ -64,6 +65,19 @@ def test_queued_job_settled_by_hand_does_not_run(gate):
 
         assert pool.submit(int).result(WAIT) == 0
         assert (queued.result(WAIT), ran) == ("by hand", [])
+
+
+def test_queued_job_cannot_be_set_running_by_hand(gate):
+    """
+    Fault 1: or no worker would run it, and whoever waits for it would wait for ever.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(gate)
+        queued = pool.submit(int, "7")
+        with pytest.raises(RuntimeError, match="a job in a queue"):
+            queued.set_running_or_notify_cancel()
+        gate.open()
+        assert queued.result(WAIT) == 7
 
 
 @pytest.mark.parametrize("error", [RuntimeError, SystemExit, KeyboardInterrupt, GeneratorExit])
@@ -458,6 +472,36 @@ def test_job_is_either_run_or_cancelled(workers, rounds, jobs):
             assert futures.wait(queued, WAIT).not_done == set()
             assert cancelled == [future.cancelled() for future in queued]
             assert [bool(ran) for ran in runs] == [not c for c in cancelled]
+
+
+def test_job_taken_out_while_it_is_cancelled_is_whole(gate, run_in_threads):
+    """
+    Fault 15, for those who drain the queue: cancel drops what the job holds, and
+    they get all of it or nothing.
+    """
+
+    rounds, handed, taken = 20_000, [], []
+
+    def act(i):
+        for n in range(rounds):
+            if i:
+                while len(handed) <= n:
+                    pass
+                handed[n].cancel()
+                continue
+            handed.append(pool.submit(max, n, -1, -2, -3, -4, key=int))
+            try:
+                item = pool._work_queue.get_nowait()
+            except queue.Empty:
+                continue
+            taken.append((item.fn, item.args, item.kwargs) == (max, (n, -1, -2, -3, -4), {"key": int}))
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(gate)
+        gate.wait_until_entered()
+        run_in_threads(2, act)
+        gate.open()
+    assert taken and all(taken)
 
 
 def test_cancel_answers_the_same_whenever_it_is_asked(gate):

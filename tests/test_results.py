@@ -2,6 +2,7 @@
 
 import threading
 from collections import Counter
+from concurrent import futures
 
 import pytest
 
@@ -125,6 +126,27 @@ def test_readers_that_wait_are_released_by_the_end_of_an_idle_queue(end):
     assert queue.stop(WAIT).complete
 
 
+def test_readers_are_released_when_a_spare_worker_finishes_last(gate):
+    """
+    The job that made the spare necessary is long over, and so is every other worker.
+    """
+    queue = WorkerQueue(1, 8)
+    readers = [Reader(queue.results()) for _ in range(2)]
+
+    def outer():
+        inner = queue.submit(gate)
+        futures.wait([inner], timeout=MOMENT)  # has a spare worker hired
+
+    queue.submit(outer).result(WAIT)
+    gate.wait_until_entered()
+    for reader in readers:
+        assert not reader.ended.wait(MOMENT), "ended while a job ran"
+    queue.stop(0)
+    gate.open()
+    assert sum(len(reader.join()) for reader in readers) == 2
+    assert queue.stop(WAIT).complete
+
+
 def test_results_of_a_stopped_queue_are_what_was_kept_and_then_nothing():
     """
     The iterator stays at its end, and so does a new one.
@@ -228,3 +250,16 @@ def test_a_reader_that_leaves_early_leaves_the_rest_to_the_next():
             break
 
     assert read + list(queue.results()) == jobs
+
+
+def test_results_of_a_queue_that_was_not_made_are_refused():
+    """
+    A subclass that forgot super().__init__() is told so, and not something about keep_results.
+    """
+
+    class Forgetful(WorkerQueue):
+        def __init__(self):
+            pass
+
+    with pytest.raises(RuntimeError, match=r"Forgetful.__init__\(\) was not called"):
+        Forgetful().results()

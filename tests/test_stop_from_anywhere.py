@@ -224,3 +224,30 @@ say(queue.stop(20).complete)
 """)
     assert (result.returncode, result.stderr) == (0, "")
     assert sorted(result.stdout.split()) == ["7", "True", "out"]
+
+
+@pytest.mark.parametrize("pool", ["ThreadPoolExecutor(1)", "WorkerQueue(1, 8)"])
+def test_a_destructor_at_a_workers_very_end_may_end_its_pool(run_script, pool):
+    """
+    Thread-local values go when the thread does, in that thread, which cannot join itself.
+    """
+    process = run_script(f"""
+import threading
+from ringpool import ThreadPoolExecutor, WorkerQueue
+
+local, returned = threading.local(), threading.Event()
+
+class Value:
+    def __del__(self):
+        pool.shutdown() if hasattr(pool, "shutdown") else pool.stop()
+        returned.set()
+
+def job():
+    local.value = Value()
+
+pool = {pool}
+pool.submit(job).result(20)
+pool.shutdown() if hasattr(pool, "shutdown") else pool.stop()
+print(returned.wait(20))
+""")
+    assert (process.stdout, process.stderr, process.returncode) == ("True\n", "", 0)

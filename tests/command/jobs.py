@@ -45,6 +45,14 @@ async def coroutine(line):
     pass
 
 
+def generator(line):
+    yield line
+
+
+async def async_generator(line):
+    yield line
+
+
 def nap(line):
     time.sleep(float(line))
 

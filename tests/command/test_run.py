@@ -141,6 +141,18 @@ def test_a_file_is_read_and_a_dash_is_stdin(run, tmp_path):
     assert run("builtins:str", "-", text=b"from stdin")[1][0]["input"] == "from stdin"
 
 
+@pytest.mark.parametrize("place", range(3))
+def test_options_may_stand_anywhere(run, tmp_path, place):
+    """argparse takes one between the positional arguments only from 3.13.1 on."""
+    (tmp_path / "input").write_bytes(b"from the file")
+    arguments = ["builtins:str", "input"]
+    arguments[place:place] = ["--workers", "2"]
+
+    status, [line], err = run(*arguments)
+
+    assert (status, line["result"], err) == (0, "from the file", "")
+
+
 @pytest.mark.parametrize("name", ["os.path:basename", "os:path.basename"])
 def test_module_and_function_may_be_dotted(run, name):
     assert run(name, text=b"a/b")[1][0]["result"] == "b"
@@ -158,6 +170,23 @@ def test_what_calls_print_is_not_among_the_results_and_what_they_read_is_not_inp
     assert process.finish(b"") == (0, [], "imported\n" + 2 * "printed\nfrom a child\n")
 
 
+@posix
+def test_what_calls_print_is_not_among_the_results_without_a_stderr(start):
+    """Neither what they print nor what their children do; it goes nowhere."""
+    status, lines, _ = start("run", "jobs:shell", closed=2).finish(b"a\nb\n")
+
+    assert status == 0
+    assert sorted((line["input"], line["result"]) for line in lines) == [("a", 0), ("b", 0)]
+
+
+def test_a_result_whose_repr_raises_is_told_by_its_type(run):
+    """An int with too many digits for the interpreter to write it."""
+    status, [line], _ = run("jobs:value", text=b"10**10000")
+
+    assert (status, line["ok"]) == (0, True)
+    assert line["result"] == "<int, whose repr raised ValueError>"
+
+
 # ---- what cannot be run ------------------------------------------------------------------
 
 
@@ -173,6 +202,8 @@ def test_what_calls_print_is_not_among_the_results_and_what_they_read_is_not_inp
         (["os:path.nosuch"], "there is no path.nosuch in os"),
         (["os:sep"], "os:sep cannot be called: it is of type str"),
         (["jobs:coroutine"], "jobs:coroutine is a coroutine function"),
+        (["jobs:generator"], "jobs:generator is a generator function"),
+        (["jobs:async_generator"], "jobs:async_generator is a generator function"),
         (["os.path.getsize"], "must look like MODULE:FUNCTION, got 'os.path.getsize'"),
         ([":f"], "must look like MODULE:FUNCTION, got ':f'"),
         (["os:"], "must look like MODULE:FUNCTION, got 'os:'"),
