@@ -88,7 +88,8 @@ def run_script(tmp_path):
 
     def run(source, *, timeout=WAIT, env=None, stdin=None):
         script = tmp_path / "script.py"
-        script.write_text(f"import faulthandler; faulthandler.dump_traceback_later({timeout - 5}, exit=True)\n" + source)
+        watchdog = f"import faulthandler; faulthandler.dump_traceback_later({timeout - 5}, exit=True)\n"
+        script.write_text(watchdog + source)
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **(env or {})}
         return subprocess.run(
             [sys.executable, str(script)], capture_output=True, text=True, timeout=timeout, env=environment, stdin=stdin

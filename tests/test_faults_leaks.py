@@ -456,9 +456,9 @@ def test_object_that_crosses_threads_is_freed_soon(no_collector):
             future = pool.submit(id, thing)
             del thing
             future.result(WAIT)
-            until(lambda: ours() is None)
+            until(lambda ours=ours: ours() is None)
 
             future = pool.submit(Thing)
             theirs = weakref.ref(future.result(WAIT))
             del future
-            until(lambda: theirs() is None)
+            until(lambda theirs=theirs: theirs() is None)

@@ -372,7 +372,7 @@ def test_destructors_of_a_job_run_after_it_is_done():
     with ThreadPoolExecutor(1) as pool:
         for _ in range(100):
             made, go_on = queue.SimpleQueue(), threading.Event()
-            future = pool.submit(lambda watcher: go_on.wait(WAIT), Watcher())
+            future = pool.submit(lambda watcher, go_on=go_on: go_on.wait(WAIT), Watcher())
             made.put(future)
             go_on.set()
             assert seen.get(timeout=WAIT) is True

@@ -13,7 +13,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent import futures
 from concurrent.futures.thread import BrokenThreadPool
-from types import BuiltinMethodType
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
 from ringpool import checks, lifecycle
@@ -116,7 +115,7 @@ class ThreadPoolExecutor(Engine, futures.ThreadPoolExecutor):
                 raise ValueError("buffersize must be None or > 0")
             buffersize = min(buffersize, sys.maxsize)
         timeout = checks.seconds("timeout", timeout)
-        if isinstance(self.submit, BuiltinMethodType):
+        if self._submits_itself():
             return BatchResults(self, fn, iterables, timeout, buffersize)
         deadline = None if timeout is None else time.monotonic() + timeout
         calls = zip(*iterables)

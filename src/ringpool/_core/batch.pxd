@@ -14,6 +14,8 @@
 #            R2 run, publish the result: state                     (seq-cst store)
 #            R3 the reader awaits this item: wake it
 #            R4 nothing to claim: runners -= 1, look again; if there is, runners += 1
+#            (what was fed after its turn in the queue had come it leaves to a new
+#            runner at the end of the queue, if other jobs wait there)
 #   reader   D1 enlist, awaited = i                                (seq-cst store)
 #            D2 look at the state again, sleep
 #

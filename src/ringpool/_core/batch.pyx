@@ -8,7 +8,7 @@ cimport cython
 from cpython.object cimport PyObject, PyTypeObject, inquiry, traverseproc, visitproc
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from ringpool._core.admission cimport admit, check_callable
+from ringpool._core.admission cimport admit, check_callable, make_job
 from ringpool._core.core cimport core_release
 from ringpool._core.engine cimport Engine
 from ringpool._core.layout cimport (
@@ -24,7 +24,15 @@ from ringpool._core.layout cimport (
     cells_alloc,
     cells_free,
 )
-from ringpool._core.parking cimport deadline_of, gate_enter, gate_leave, gate_wake_all, gate_wake_this, sleep_until_woken
+from ringpool._core.parking cimport (
+    deadline_of,
+    gate_enter,
+    gate_leave,
+    gate_wake_all,
+    gate_wake_this,
+    job_put,
+    sleep_until_woken,
+)
 from ringpool._core.python cimport (
     Py_DECREF,
     Py_XDECREF,
@@ -44,7 +52,7 @@ from ringpool._core.python cimport (
     interpreter_calls,
     take_exception,
 )
-from ringpool._core.ring cimport ring_is_closed
+from ringpool._core.ring cimport PUT, ring_is_closed, ring_put, ring_ready
 from ringpool._core.worker cimport (
     SAFE_POINT_JOBS,
     call_quietly,
@@ -75,9 +83,15 @@ cdef class Batch:
             core_release(self.core)
 
     def __call__(self):
+        # What was fed before this job's turn came is run now; what came later
+        # lets the jobs that were queued meanwhile go first.
         cdef Cells* cells = self.cells
         while True:
-            _run_items(self, NOBODY)
+            _run_items(self, cells.fed.load(), NOBODY)
+            if _claimable(self) and ring_ready(&self.core.ring) and _queue_again(self):
+                return
+            if _claimable(self):
+                continue
             cells.runners.sub(1)
             if not _claimable(self):
                 return
@@ -101,17 +115,35 @@ cdef bint _claimable(Batch self) noexcept:
     return not claimed & ENDED_BIT and claimed < self.cells.fed.load() and not _purged(self)
 
 
-cdef bint _claim(Cells* cells, uint64_t* index) noexcept:
+cdef bint _queue_again(Batch self) noexcept:
+    # A runner in this one's place, at the end of the queue.  False: closed, or no memory.
+    cdef PyObject* call[1]
+    cdef PyObject* job
+    call[0] = <PyObject*>self
+    try:
+        job = make_job(self.core, call, 1, NULL)
+    except BaseException:
+        return False
+    Py_DECREF(job)                  # nobody looks at it from outside
+    if ring_put(&self.core.ring, job) == PUT:
+        job_put(&self.core.idlers)
+        return True
+    Py_DECREF(job)
+    return False
+
+
+cdef bint _claim(Cells* cells, uint64_t limit, uint64_t* index) noexcept:
+    # `limit`: no more than has been fed.
     cdef uint64_t claimed = cells.claimed.load()
-    while not claimed & ENDED_BIT and claimed < cells.fed.load():
+    while not claimed & ENDED_BIT and claimed < limit:
         if cells.claimed.cas(claimed, claimed + 1):
             index[0] = claimed
             return True
     return False
 
 
-cdef void _run_items(Batch self, uint64_t until) noexcept:
-    # While there are any; or, by a reader that may not wait, until the one that it wants is there.
+cdef void _run_items(Batch self, uint64_t limit, uint64_t until) noexcept:
+    # Those before `limit`; by a reader that may not wait, until the one that it wants is there.
     cdef Cells* cells = self.cells
     cdef Core* core = self.core
     cdef PyThreadState* thread = current_thread_state()
@@ -120,12 +152,14 @@ cdef void _run_items(Batch self, uint64_t until) noexcept:
     cdef Cell* cell
     cdef uint64_t index = 0
     cdef uint32_t items = 0
-    while core.purges.load() == self.purges and _claim(cells, &index):
+    while core.purges.load() == self.purges and _claim(cells, limit, &index):
         cell = cell_of(cells, index)
         item = cell.object
         _run_item(self, cell, thread)
         if cells.awaited.load() == index:
             gate_wake_this(&core.mapping, &cells.reader)
+        if cells.unread.load() and cells.taken <= index:    # else it was taken, and its cell may be gone
+            _discard(cell)
         if core.copies_context and self.context is None:
             own = context_of(thread)
             if not context_is_empty(own):       # the next item must not see what this one set
@@ -163,6 +197,26 @@ cdef void _run_item(Batch self, Cell* cell, PyThreadState* thread) noexcept:
     cell.state.store(RETURNED if ready else RAISED)
 
 
+cdef void _discard(Cell* cell) noexcept:
+    # A result that nobody will read.  The runner that put it and whoever gave up
+    # reading may both come here: the exchange lets one of them drop it.
+    cdef PyObject* outcome
+    if cell.state.exchange(EMPTY) != EMPTY:
+        outcome = cell.object
+        cell.object = NULL
+        Py_DECREF(outcome)
+
+
+cdef void _give_up_reading(Batch self) noexcept:
+    # Results that are there go now, those that come go when they come.  What is
+    # not claimed may still run; `fed` does not move any more.
+    cdef uint64_t i = self.cells.taken
+    self.cells.unread.store(1)
+    while i < (self.cells.claimed.load() & ~ENDED_BIT):
+        _discard(cell_of(self.cells, i))
+        i += 1
+
+
 cdef void _drop(Batch self, uint64_t first, uint64_t end) noexcept:
     # What nobody else will look at any more: items, or results that are there.
     cdef PyObject* object
@@ -171,6 +225,7 @@ cdef void _drop(Batch self, uint64_t first, uint64_t end) noexcept:
         cell = cell_of(self.cells, first)
         object = cell.object
         cell.object = NULL
+        cell.state.set(EMPTY)
         Py_XDECREF(object)
         first += 1
 
@@ -225,8 +280,10 @@ cdef class BatchResults:
         self.executor = weakref.ref(engine) if self.iterator is not None else None
 
     def __dealloc__(self):
-        if self.batch is not None and self.begun:
-            _stop_claiming(self.batch)
+        if self.batch is not None:
+            if self.begun:
+                _stop_claiming(self.batch)
+            _give_up_reading(self.batch)
 
     def __iter__(self):
         return self
@@ -276,8 +333,10 @@ cdef int _end(BatchResults self) except -1:
     batch, self.batch = self.batch, None
     self.iterator = None
     self.executor = None
-    if batch is not None and self.begun:
-        _stop_claiming(batch)
+    if batch is not None:
+        if self.begun:
+            _stop_claiming(batch)
+        _give_up_reading(batch)
     return 0
 
 
@@ -347,19 +406,19 @@ cdef int _wait(Batch batch, uint64_t index, int64_t deadline) except -1:
     if may_run_here(core):
         if core.copies_context:
             enter_fresh_context()
-        _run_items(batch, index)
+        _run_items(batch, cells.fed.load(), index)
         if core.copies_context:
             leave_context()
     try:
         while cell.state.load() == EMPTY:
-            if _purged(batch) and cells.claimed.load() & ~ENDED_BIT <= index:
+            if _never_comes(batch, index):
                 _raise_purged(core)
             if not woken:
                 raise TimeoutError
             _list_reader(core, cells, &waiter)
             gate_enter(&core.mapping, &waiter)
             cells.awaited.store(index)
-            if cell.state.load() != EMPTY or (_purged(batch) and cells.claimed.load() & ~ENDED_BIT <= index):
+            if cell.state.load() != EMPTY or _never_comes(batch, index):
                 gate_leave(&core.mapping, &waiter)
                 continue
             try:
@@ -373,6 +432,14 @@ cdef int _wait(Batch batch, uint64_t index, int64_t deadline) except -1:
         cells.awaited.store(NOBODY)
         _list_reader(core, cells, NULL)
     return 0
+
+
+cdef bint _never_comes(Batch batch, uint64_t index) noexcept:
+    # After a purge no item is claimed any more; in a forked child nobody runs those that were.
+    if not _purged(batch):
+        return False
+    _stop_claiming(batch)
+    return batch.cells.claimed.load() & ~ENDED_BIT <= index or batch.core.forked.load() != 0
 
 
 cdef void _list_reader(Core* core, Cells* cells, Waiter* waiter) noexcept:
@@ -405,9 +472,7 @@ cdef int _feed(BatchResults self, Engine engine, uint64_t limit) except -1:
         item = PyIter_Next(iterator)
         if item == NULL:
             self.iterator = None
-            if PyErr_Occurred() != NULL:
-                raise
-            return 0
+            return -1 if PyErr_Occurred() != NULL else 0
         cell = _new_cell(cells, fed)
         if cell == NULL:
             Py_DECREF(item)

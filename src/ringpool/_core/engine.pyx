@@ -31,7 +31,19 @@ from ringpool._core.future cimport (
     future_start,
     future_unlock,
 )
-from ringpool._core.layout cimport CLOSED_BIT, FOREVER, NOW, Core, Extension, Objects, Ring, Waiter, Worker, object_put
+from ringpool._core.layout cimport (
+    CLOSED_BIT,
+    FOREVER,
+    NOW,
+    Core,
+    Extension,
+    Objects,
+    Ring,
+    Waiter,
+    Worker,
+    gate_begin_anew,
+    object_put,
+)
 from ringpool._core.parking cimport deadline_of, gate_enter, gate_leave, gate_wake_all, gate_wake_one, sleep_until_woken
 from ringpool._core.python cimport (
     METH_FASTCALL,
@@ -131,6 +143,11 @@ cdef class Engine:
     def __reduce__(self):
         raise TypeError(f"cannot pickle {type(self).__name__!r} object")
 
+    def _submits_itself(self):
+        """Is submit the native one, and its own? Else map() and the like go through it."""
+        submit = self.submit
+        return isinstance(submit, BuiltinMethodType) and submit.__self__ is self
+
     # ---- many at once -----------------------------------------------------------------
 
     def submit_many(self, fn, iterable):
@@ -148,7 +165,7 @@ cdef class Engine:
         cdef PyObject* call[2]
         cdef PyObject* job
         submit = self.submit
-        cdef bint native = isinstance(submit, BuiltinMethodType)
+        cdef bint native = self._submits_itself()
         futures = []
         call[0] = <PyObject*>fn
         try:
@@ -237,6 +254,7 @@ cdef class Engine:
             ring_close(&self.core.ring)
         self._threads.clear()
         old.forked.store(1)
+        gate_begin_anew(&old.mapping)
         old.purges.add(1)
         old.ring.tail.set_bits(CLOSED_BIT)
         if old.ring.lock.try_lock():
@@ -470,9 +488,7 @@ cdef _fail_after_fork(FutureBase job):
     # Whoever waited for it is a thread of the parent's.
     cdef Extension* extension = extension_of(job)
     if extension != NULL:
-        extension.gate.first = NULL
-        extension.gate.last = NULL
-        extension.gate.count.store(0)
+        gate_begin_anew(&extension.gate)
         if extension.condition != NULL:
             (<object>extension.condition)._at_fork_reinit()
             (<object>extension.waiters).clear()

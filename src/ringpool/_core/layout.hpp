@@ -325,6 +325,9 @@ struct Gate {
     Word<std::uint32_t> count;      // listed waiters; moved under lock, read without
 };
 
+// In a forked child: whoever was in there is not here.
+inline void gate_begin_anew(Gate *gate) noexcept { new (gate) Gate; }
+
 struct alignas(LINE) Worker {
     Parker parker;
     Patience patience;
@@ -389,6 +392,7 @@ struct Cells {
     alignas(LINE) Word<std::uint64_t> fed;      // items that may be claimed; moved by one thread
     // the runners'
     alignas(LINE) Word<std::uint64_t> claimed;  // next item to run; bit 63: ended, nothing more is claimed
+    Word<std::uint32_t> unread;                 // nobody will take results any more
     Word<std::uint32_t> runners;                // jobs that are queued or run to take items from here
     // the reader's
     alignas(LINE) Word<std::uint64_t> awaited;  // the item that the reader sleeps for, or NOBODY

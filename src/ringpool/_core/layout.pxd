@@ -115,6 +115,7 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
     cdef cppclass Cells:
         Word[uint64_t] fed
         Word[uint64_t] claimed
+        Word[uint32_t] unread
         Word[uint32_t] runners
         Word[uint64_t] awaited
         Waiter* reader
@@ -176,6 +177,7 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         Patience patience
         Core* hiring
 
+    void gate_begin_anew(Gate*) noexcept
     bint roster_put(Core*, Worker*) noexcept
     void roster_retire(Core*, Worker*) noexcept
     Here& this_thread() noexcept
