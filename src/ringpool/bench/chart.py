@@ -28,7 +28,7 @@ BARRED = (  # a workload, a measure of it, and its name in the picture
     ("drain", "ns", "submit, shutdown"),
     ("four_producers", "ns", "four producers"),
     ("map", "ns", "map"),
-    ("run_in_executor", "ns", "run_in_executor"),
+    ("gather", "ns", "gather"),
     ("memory_pending", "bytes", "memory of a job"),
     ("ping_pong", "ns", "submit, wait, repeat"),
     ("wake", "p50", "wake-up, median"),

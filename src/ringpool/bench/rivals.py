@@ -1,6 +1,7 @@
 """Who is compared, behind one small interface: an open pool."""
 
 import concurrent.futures
+import functools
 import importlib.util
 import multiprocessing.pool
 import threading
@@ -27,7 +28,7 @@ class Pool:
     result: Callable[[Any], Any] | None = None  # of a handle
     map: Callable[..., Any] | None = None  # of a function and an iterable
     all_of: Callable[..., Any] | None = None  # runs a job a number of times; None: submits it, then waits for each
-    executor: concurrent.futures.Executor | None = None  # for asyncio
+    awaitable_in: Callable[..., Any] | None = None  # of a loop: what makes an awaitable of a job there
 
     def run(self, job, count):
         """Call *job* *count* times and have the result of each."""
@@ -51,7 +52,17 @@ def hire(submit, workers):
 def executor(workers):
     pool = ringpool.ThreadPoolExecutor(workers)
     hire(pool.submit, workers)
-    return Pool(pool.shutdown, pool.submit, ringpool.Future.result, pool.map, executor=pool)
+    return Pool(pool.shutdown, pool.submit, ringpool.Future.result, pool.map, awaitable_in=executor_of(pool))
+
+
+def executor_of(pool):
+    return lambda loop: functools.partial(loop.run_in_executor, pool)
+
+
+def awaited(workers):
+    pool = ringpool.ThreadPoolExecutor(workers)
+    hire(pool.submit, workers)
+    return Pool(pool.shutdown, awaitable_in=lambda loop: pool.run)
 
 
 def worker_queue(workers):
@@ -68,7 +79,8 @@ def in_place(workers):
 def stdlib(workers):
     pool = concurrent.futures.ThreadPoolExecutor(workers)
     hire(pool.submit, workers)
-    return Pool(pool.shutdown, pool.submit, concurrent.futures.Future.result, pool.map, executor=pool)
+    result = concurrent.futures.Future.result
+    return Pool(pool.shutdown, pool.submit, result, pool.map, awaitable_in=executor_of(pool))
 
 
 def thread_pool(workers):
@@ -121,8 +133,6 @@ class Rival:
         """Why it cannot be measured here; None: it can."""
         if self.open is joblib_threads and importlib.util.find_spec("joblib") is None:
             return "joblib is not installed"
-        if self.open is in_place and not hasattr(ringpool.ThreadPoolExecutor, "_call_in_place"):
-            return "this ringpool cannot run a job in place"
         return None
 
 
@@ -130,6 +140,7 @@ REFERENCE = "stdlib"
 
 RIVALS = {
     "ringpool": Rival(executor, "ringpool.ThreadPoolExecutor"),
+    "ringpool.run": Rival(awaited, "its run(), which returns an awaitable"),
     "WorkerQueue": Rival(worker_queue, f"ringpool.WorkerQueue of capacity {CAPACITY}"),
     REFERENCE: Rival(stdlib, "concurrent.futures.ThreadPoolExecutor, the reference"),
     "ThreadPool": Rival(thread_pool, "multiprocessing.pool.ThreadPool: apply_async and get, imap"),
