@@ -9,7 +9,7 @@ ThreadSanitizer sees every access and no lock of the interpreter's orders them.
 from libc.stdint cimport uint64_t
 from libcpp.vector cimport vector
 
-from ringpool._core.layout cimport Gate, Idlers, Ring, Waiter, Worker, relax, this_thread
+from ringpool._core.layout cimport Gate, Idlers, Patience, Ring, Waiter, Worker, relax
 from ringpool._core.parking cimport (
     gate_enter,
     gate_leave,
@@ -123,12 +123,13 @@ cdef class Rig:
 
 cdef bint _put(Rig self, void* item) noexcept nogil:
     cdef Waiter waiter
+    cdef Patience patience          # not the thread's: the sanitizer does not see who frees that
     cdef Put put = ring_put(self.ring, item)
     while put == FULL:
         gate_enter(self.room, &waiter)
         put = ring_put(self.ring, item)
         if put == FULL:
-            waiter.parker.park(&this_thread().patience)
+            waiter.parker.park(&patience)
         else:
             gate_leave(self.room, &waiter)
     return put == PUT

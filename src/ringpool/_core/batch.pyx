@@ -23,6 +23,7 @@ from ringpool._core.layout cimport (
     Word,
     cells_alloc,
     cells_free,
+    has_spare_processor,
 )
 from ringpool._core.parking cimport (
     deadline_of,
@@ -422,7 +423,7 @@ cdef int _wait(Batch batch, uint64_t index, int64_t deadline) except -1:
                 gate_leave(&core.mapping, &waiter)
                 continue
             try:
-                woken = sleep_until_woken(&waiter, deadline)
+                woken = sleep_until_woken(&waiter, deadline, has_spare_processor(core))
             except:
                 gate_leave(&core.mapping, &waiter)
                 raise

@@ -7,7 +7,7 @@ from concurrent.futures import CancelledError, InvalidStateError
 from cpython.object cimport PyObject, PyTypeObject, destructor, inquiry, traverseproc, visitproc
 from libc.stdint cimport int64_t, uint32_t
 
-from ringpool._core.layout cimport Extension, Objects, Waiter, object_put
+from ringpool._core.layout cimport Extension, Objects, Waiter, core_of, has_spare_processor, object_put
 from ringpool._core.parking cimport (
     deadline_of,
     gate_enter,
@@ -386,11 +386,14 @@ cdef uint32_t _wait_until_done(FutureBase self, timeout) except? 0:
     cdef Extension* extension
     cdef uint32_t state = self.state.acquire()
     cdef int woken = 1
+    cdef bint may_look_out = False
     if state & PHASE == PENDING and state & OWNED:
         run_here(self)
     if state & PHASE < CANCELLED:
         extension = _extension(self)
         state = future_lock(self)
+        if state & PHASE < CANCELLED and self.unrun != NULL:
+            may_look_out = has_spare_processor(core_of(self.unrun))
         future_unlock(self, state | WATCHED)
         while self.state.load() & PHASE < CANCELLED and woken:
             gate_enter(&extension.gate, &waiter)
@@ -399,7 +402,7 @@ cdef uint32_t _wait_until_done(FutureBase self, timeout) except? 0:
                 gate_leave(&extension.gate, &waiter)
                 break
             try:
-                woken = sleep_until_woken(&waiter, deadline)
+                woken = sleep_until_woken(&waiter, deadline, may_look_out)
             except BaseException:
                 gate_leave(&extension.gate, &waiter)
                 raise

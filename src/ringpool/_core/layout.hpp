@@ -9,6 +9,7 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <deque>
@@ -121,6 +122,7 @@ inline Spinning &spinning() noexcept;
 
 struct Spinning {
     std::int64_t limit_ns = 20'000;     // about what a sleep and a wake-up cost
+    int processors = 1;
     int at_most = 0;
     std::atomic<int> now{0};
     Spinning() noexcept {
@@ -128,11 +130,11 @@ struct Spinning {
         if (said != nullptr) limit_ns = std::int64_t(std::strtoul(said, nullptr, 10)) * 1000;
 #if defined(__linux__)
         cpu_set_t mine;
-        int cpus = sched_getaffinity(0, sizeof mine, &mine) == 0 ? CPU_COUNT(&mine) : 1;
+        if (sched_getaffinity(0, sizeof mine, &mine) == 0) processors = CPU_COUNT(&mine);
 #else
-        int cpus = int(std::thread::hardware_concurrency());
+        processors = int(std::thread::hardware_concurrency());
 #endif
-        at_most = limit_ns == 0 ? 0 : cpus / 2;
+        at_most = limit_ns == 0 ? 0 : processors / 2;
 #if !defined(_WIN32)
         pthread_atfork(nullptr, nullptr, [] { spinning().now = 0; });   // a child has none of the threads that did
 #endif
@@ -462,6 +464,16 @@ struct Core {
     struct _typeobject *future_type = nullptr;  // owned
     Word<std::uint32_t> references;             // the pool object and its workers
 };
+
+// Is a processor left for a thread that looks out while the workers work?
+inline bool has_spare_processor(Core *core) noexcept {
+    return core->started.relaxed() - core->idlers.count.relaxed() < std::uint32_t(spinning().processors);
+}
+
+// Of a future that is locked and not done: its engine.
+inline Core *core_of(Unrun *unrun) noexcept {
+    return reinterpret_cast<Core *>(reinterpret_cast<char *>(unrun) - offsetof(Core, unrun));
+}
 
 inline bool roster_put(Core *core, Worker *worker) noexcept {
     std::lock_guard<Mutex> hold(core->roster_lock);

@@ -178,6 +178,8 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         Core* hiring
 
     void gate_begin_anew(Gate*) noexcept
+    bint has_spare_processor(Core*) noexcept
+    Core* core_of(Unrun*) noexcept
     bint roster_put(Core*, Worker*) noexcept
     void roster_retire(Core*, Worker*) noexcept
     Here& this_thread() noexcept

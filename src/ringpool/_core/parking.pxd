@@ -125,7 +125,7 @@ cdef inline void gate_leave(Gate* gate, Waiter* waiter) noexcept nogil:
         gate.lock.unlock()
         return
     gate.lock.unlock()
-    waiter.parker.park(&this_thread().patience)
+    waiter.parker.park(NULL)
     gate_wake_one(gate)
 
 
@@ -195,7 +195,7 @@ cdef inline void _unlist_first(Gate* gate, Waiter* waiter) noexcept nogil:
     gate.count.sub(1)
 
 
-cdef inline int sleep_until_woken(Waiter* waiter, int64_t deadline) except -1:
+cdef inline int sleep_until_woken(Waiter* waiter, int64_t deadline, bint may_look_out=False) except -1:
     # 1: woken; 0: `deadline` (now_ns, or FOREVER) passed first; -1: a signal
     # handler raised.  In the last two cases the waiter may still be listed.
     # The main thread wakes now and then to run signal handlers: a condition
@@ -210,7 +210,7 @@ cdef inline int sleep_until_woken(Waiter* waiter, int64_t deadline) except -1:
             if deadline != FOREVER and deadline < until:
                 until = deadline
         with nogil:
-            woken = waiter.parker.park_until(until, &this_thread().patience)
+            woken = waiter.parker.park_until(until, &this_thread().patience if may_look_out else NULL)
         if woken:
             return 1
         if watch:
