@@ -4,9 +4,9 @@ The programs behind test_costs.py: each measures in a process of its own and pri
 python measure.py NAME [NUMBER ...]
 
 None looks at the clock: they count blocks, bytes, collections and wake-ups, or are themselves counted by callgrind.
-Every burst lets the pool's jobs pile up, so that what is counted is not what a fast worker has hidden.
 """
 
+import contextlib
 import contextvars
 import faulthandler
 import gc
@@ -43,8 +43,9 @@ class Burst:
         self._futures = [None] * jobs
 
     def submit(self):
+        pool, futures = self._pool, self._futures
         for place in self._places:
-            self._futures[place] = self._pool.submit(noop)
+            futures[place] = pool.submit(noop)
 
     def results(self):
         for future in self._futures:
@@ -55,17 +56,25 @@ class Burst:
             self._futures[place] = None
 
 
-def while_all_are_pending(pool, burst, look):
-    """What *look* sees to have grown while the burst is pending behind a job that holds the only worker."""
+@contextlib.contextmanager
+def held(pool):
+    """The pool's only worker waits in here, and has worked off afterwards what was submitted meanwhile."""
     reached, go_on = threading.Event(), threading.Event()
-    blocker = pool.submit(lambda: (reached.set(), go_on.wait(WAIT)))
+    pool.submit(lambda: (reached.set(), go_on.wait(WAIT)))
     assert reached.wait(WAIT)
-    gc.collect()  # else garbage of before, freed in the burst, would make it look cheaper
-    before = look()
-    burst.submit()
-    grown = look() - before
+    yield
+    last = pool.submit(noop)
     go_on.set()
-    blocker.result(WAIT)
+    last.result(WAIT)
+
+
+def while_all_are_pending(pool, burst, look):
+    """What *look* sees to have grown while all of the burst is pending."""
+    with held(pool):
+        gc.collect()  # else garbage of before, freed in the burst, would make it look cheaper
+        before = look()
+        burst.submit()
+        grown = look() - before
     burst.results()
     burst.forget()
     return grown
@@ -125,7 +134,10 @@ def collections():
                 burst.results()
             return sum(generation["collections"] for generation in gc.get_stats()) - before
 
-    return {"ringpool": started(ThreadPoolExecutor, 1, 10), "standard library": started(futures.ThreadPoolExecutor, 0, 1)}
+    return {
+        "ringpool": started(ThreadPoolExecutor, 1, 10),
+        "standard library": started(futures.ThreadPoolExecutor, 0, 1),
+    }
 
 
 def wake_ups(workers, bursts):
@@ -145,16 +157,23 @@ def wake_ups(workers, bursts):
 
 
 def instructions(job_bursts, item_bursts):
-    """Some bursts of 2 000 jobs and of 2 000 items, for callgrind to count."""
-    sys.setswitchinterval(1000)  # no thread takes the GIL from another: always the same way
+    """
+    Some bursts of 2 000 jobs and of 2 000 items, for callgrind to count.
+
+    First all are submitted, then all are run, then all are read, so that every run goes the same way.
+    """
+    sys.setswitchinterval(1000)  # no thread takes the GIL from another
     items = list(range(2_000))
     with ThreadPoolExecutor(1) as pool:
         burst = Burst(pool, len(items))
         for _ in range(job_bursts):
-            burst.submit()
+            with held(pool):
+                burst.submit()
             burst.results()
         for _ in range(item_bursts):
-            for _ in pool.map(noop_of, items):
+            with held(pool):
+                results = pool.map(noop_of, items)
+            for _ in results:
                 pass
 
 
