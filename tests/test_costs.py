@@ -51,8 +51,8 @@ COSTS = {
     "bytes of one pending job": Cost((128, 128, 128, 128), more=4),
     "collections in ten bursts": Cost((0, 0, 0, 0)),
     "workers woken in a burst, of eight": Cost((2, 2, 2, 300), more=2, percent=200),
-    "instructions of a job": Cost((1634, 1788, 1610, 2505), percent=10),
-    "instructions of a job, ringpool's": Cost((525, 571, 575, 660), percent=5),
+    "instructions of a job": Cost((1659, 1815, 1653, 2535), percent=10),
+    "instructions of a job, ringpool's": Cost((525, 571, 575, 661), percent=5),
     "instructions of an item": Cost((791, 874, 846, 895), percent=10),
     "instructions of an item, ringpool's": Cost((191, 216, 220, 277), percent=5),
 }

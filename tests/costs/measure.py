@@ -40,7 +40,8 @@ class Burst:
     def __init__(self, pool, jobs=BURST):
         self._pool = pool
         self._places = list(range(jobs))
-        self._futures = [None] * jobs
+        self._empty = [None] * jobs
+        self._futures = self._empty[:]
 
     def submit(self):
         pool, futures = self._pool, self._futures
@@ -50,10 +51,7 @@ class Burst:
     def results(self):
         for future in self._futures:
             future.result()
-
-    def forget(self):
-        for place in self._places:
-            self._futures[place] = None
+        self._futures[:] = self._empty
 
 
 @contextlib.contextmanager
@@ -76,7 +74,6 @@ def while_all_are_pending(pool, burst, look):
         burst.submit()
         grown = look() - before
     burst.results()
-    burst.forget()
     return grown
 
 
