@@ -47,10 +47,10 @@ COSTS = {
     "blocks of pending jobs, cold process": Cost((10001, 10001, 10001, 10001), more=50),
     "blocks of pending jobs, warm process": Cost((1, 1, 1, 1), more=50),
     "the same, a variable in the context": Cost((10001, 10001, 10001, 10001), more=50),
-    "blocks of a map": Cost((4, 4, 4, 6), more=50),
+    "blocks of a map": Cost((5, 5, 5, 6), more=50),
     "bytes of one pending job": Cost((128, 128, 128, 128), more=4),
     "collections in ten bursts": Cost((0, 0, 0, 0)),
-    "workers woken in a burst, of eight": Cost((2, 2, 2, 300), more=2, percent=200),
+    "workers woken in a burst, of 16": Cost((2, 2, 2, 300), more=2, percent=200),
     "instructions of a job": Cost((1659, 1815, 1653, 2535), percent=10),
     "instructions of a job, ringpool's": Cost((525, 571, 575, 661), percent=5),
     "instructions of an item": Cost((791, 874, 846, 895), percent=10),
@@ -142,7 +142,7 @@ def test_a_burst_wakes_few_workers():
     One wake-up is on its way at a time. With the GIL, the first job's, and one that the worker passes on. Without it
     the worker goes to sleep whenever it is faster than its producer; how often, depends on the machine's load.
     """
-    assert within("workers woken in a burst, of eight", measured("wake_ups", 8, 25))
+    assert within("workers woken in a burst, of 16", measured("wake_ups", 16, 25))
 
 
 # ---- instructions ------------------------------------------------------------------------------

@@ -104,14 +104,15 @@ def job_bytes():
 
 
 def map_blocks():
-    """New blocks while a map of 10 000 items is unread, in a process that has no records to use again."""
-    with ThreadPoolExecutor(2) as pool:
+    """New blocks while all items of a map are pending, in a process that has no records to use again."""
+    with ThreadPoolExecutor(1) as pool:
         items = list(range(BURST))
         list(pool.map(noop_of, items[:10]))
-        gc.collect()
-        before = sys.getallocatedblocks()
-        results = pool.map(noop_of, items)
-        grown = sys.getallocatedblocks() - before
+        with held(pool):
+            gc.collect()
+            before = sys.getallocatedblocks()
+            results = pool.map(noop_of, items)
+            grown = sys.getallocatedblocks() - before
         assert list(results) == [None] * BURST
         return grown
 
