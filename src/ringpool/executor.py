@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
 from ringpool import checks, lifecycle
 from ringpool._core.batch import Batch, BatchResults
-from ringpool._core.engine import Engine, give_submit
+from ringpool._core.engine import Engine
+from ringpool._core.submit import give_methods
 from ringpool._core.worker import INITIALIZER_FAILED
 from ringpool.future import Future
 
@@ -197,7 +198,7 @@ class ThreadPoolExecutor(Engine, futures.ThreadPoolExecutor):
         return SemaphoreView(self)
 
 
-give_submit(ThreadPoolExecutor)
+give_methods(ThreadPoolExecutor, "submit", "_call_in_place")
 
 
 @functools.cache

@@ -6,7 +6,8 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from ringpool import checks, lifecycle
-from ringpool._core.engine import Engine, give_submit
+from ringpool._core.engine import Engine
+from ringpool._core.submit import give_methods
 from ringpool.errors import QueueFull, QueueStopped
 from ringpool.future import Future
 from ringpool.stats import RunningJob, Stats, StopReport
@@ -46,9 +47,6 @@ class WorkerQueue(Engine):
     """
 
     _counter = itertools.count().__next__
-
-    try_submit = Engine._try_submit
-    submit_within = Engine._submit_within
 
     def __init__(
         self,
@@ -224,7 +222,7 @@ class WorkerQueue(Engine):
         return QueueFull(f"{self.name} is full: {self._capacity} jobs queued or their results unread")
 
 
-give_submit(WorkerQueue)
+give_methods(WorkerQueue, "submit", "try_submit", "submit_within")
 
 
 class Results(Iterator[Future[Any]]):

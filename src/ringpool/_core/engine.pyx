@@ -9,7 +9,7 @@ from cpython.object cimport PyObject, PyTypeObject, traverseproc, visitproc
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libcpp.vector cimport vector
 
-from ringpool._core.admission cimport admit, check_callable, make_job
+from ringpool._core.admission cimport admit
 from ringpool._core.core cimport (
     core_close,
     core_new,
@@ -28,13 +28,11 @@ from ringpool._core.future cimport (
     future_arguments,
     future_lock,
     future_run_callbacks,
-    future_start,
     future_unlock,
 )
 from ringpool._core.layout cimport (
     CLOSED_BIT,
     FOREVER,
-    NOW,
     Core,
     Extension,
     Objects,
@@ -46,20 +44,14 @@ from ringpool._core.layout cimport (
 )
 from ringpool._core.parking cimport deadline_of, gate_enter, gate_leave, gate_wake_all, gate_wake_one, sleep_until_woken
 from ringpool._core.python cimport (
-    METH_FASTCALL,
-    METH_KEYWORDS,
     Py_DECREF,
     Py_INCREF,
     Py_XDECREF,
     Py_XINCREF,
-    PyCFunction,
-    PyMethodDef,
-    add_method,
-    current_thread_state,
     track_late,
 )
 from ringpool._core.ring cimport ring_accepted, ring_close, ring_is_closed, ring_take
-from ringpool._core.worker cimport fail, is_hiring_for, on_worker_of, resolve_queued, run_started, this_worker
+from ringpool._core.worker cimport fail, is_hiring_for, on_worker_of, resolve_queued, this_worker
 
 from ringpool._core.worker import FORKED
 
@@ -67,41 +59,6 @@ Counts = namedtuple(
     "Counts",
     "queued in_flight workers idle accepted succeeded failed cancelled withdrawn rejected forgotten woken",
 )
-
-
-# ---- methods that take their arguments as they come -----------------------------------
-
-cdef PyObject* _submit(PyObject* self, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames) except NULL:
-    return admit(<Engine>self, args, nargs, kwnames, FOREVER)
-
-
-cdef PyObject* _try_submit(PyObject* self, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames) except NULL:
-    if nargs < 1:
-        raise TypeError("try_submit() missing 1 required positional argument: 'fn'")
-    return admit(<Engine>self, args, nargs, kwnames, NOW)
-
-
-cdef PyObject* _submit_within(PyObject* self, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames) except NULL:
-    if nargs < 2:
-        raise TypeError("submit_within() takes the positional arguments 'seconds' and 'fn', and then fn's own")
-    return admit(<Engine>self, args + 1, nargs - 1, kwnames, deadline_of(<object>args[0], "seconds"))
-
-
-cdef PyObject* _call_in_place(PyObject* self, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames) except NULL:
-    # What a job is without a queue and a worker: the floor of the benchmarks.
-    # Nothing of it is counted.
-    cdef Core* core = _core(<Engine>self)
-    cdef PyObject* job
-    cdef Worker me
-    if nargs < 1:
-        raise TypeError("_call_in_place() missing 1 required positional argument: 'fn'")
-    check_callable(args[0])
-    job = make_job(core, args, nargs, kwnames)
-    me.thread = current_thread_state()
-    future_start(<FutureBase>job)
-    run_started(core, &me, <FutureBase>job, False)
-    Py_DECREF(job)                  # the queue's reference
-    return job
 
 
 # ---- the pool object -------------------------------------------------------------------
@@ -530,81 +487,10 @@ cdef int _traverse(Engine self, visitproc visit, void* arg) noexcept:
     return stop
 
 
-cdef void _prepare(PyTypeObject* type) except *:
+cdef void _see_finished(PyTypeObject* type) noexcept:
     global inherited_traverse
     inherited_traverse = type.tp_traverse
     type.tp_traverse = <traverseproc><void*>_traverse
-    _add(type, &SUBMIT, "submit", b"submit", <void*>_submit, SUBMIT_DOC)
-    _add(type, &TRY_SUBMIT, "_try_submit", b"try_submit", <void*>_try_submit, TRY_SUBMIT_DOC)
-    _add(type, &SUBMIT_WITHIN, "_submit_within", b"submit_within", <void*>_submit_within, SUBMIT_WITHIN_DOC)
-    _add(type, &CALL_IN_PLACE, "_call_in_place", b"_call_in_place", <void*>_call_in_place, CALL_IN_PLACE_DOC)
 
 
-def give_submit(type face):
-    """
-    Put submit on *face* itself, which has it from Engine already.
-
-    The interpreter calls a native method by its shortest way only on exactly
-    the class that defines it.
-    """
-    add_method(<PyTypeObject*>face, "submit", &SUBMIT)
-
-
-cdef PyMethodDef SUBMIT, TRY_SUBMIT, SUBMIT_WITHIN, CALL_IN_PLACE
-
-
-cdef _add(PyTypeObject* type, PyMethodDef* method, str attribute, bytes name, void* function, bytes doc):
-    _kept.append(name)
-    _kept.append(doc)
-    method.ml_name = name
-    method.ml_meth = <PyCFunction>function
-    method.ml_flags = METH_FASTCALL | METH_KEYWORDS
-    method.ml_doc = doc
-    add_method(type, attribute, method)
-
-
-_kept = []              # the C strings of the methods above
-
-SUBMIT_DOC = b"""submit($self, fn, /, *args, **kwargs)
---
-
-Queue ``fn(*args, **kwargs)`` and return its :class:`ringpool.Future`.
-
-While a bounded queue is full this waits for room, without limit; an executor
-has no bound. Every keyword belongs to the job.
-
-Raises:
-    RuntimeError: stopped or shut down (of a queue: QueueStopped). Not queued.
-    TypeError: fn is not callable. Not queued.
-    QueueFull: called in a job of this very queue while it is full and every
-        other worker waits for room too: waiting would deadlock. Not queued.
-
-Safe from any thread, from jobs, callbacks, destructors and signal handlers.
-"""
-
-TRY_SUBMIT_DOC = b"""try_submit($self, fn, /, *args, **kwargs)
---
-
-As :meth:`submit`, but never waits: raises QueueFull when there is no room.
-"""
-
-SUBMIT_WITHIN_DOC = b"""submit_within($self, seconds, fn, /, *args, **kwargs)
---
-
-As :meth:`submit`, but waits at most *seconds* for room; None: without limit.
-
-The limit is a positional argument in front of *fn*, because every keyword
-belongs to the job: no name of ours can collide with one of its own.
-
-Raises:
-    QueueFull: no room within *seconds*. Not queued.
-"""
-
-CALL_IN_PLACE_DOC = b"""_call_in_place($self, fn, /, *args, **kwargs)
---
-
-The finished future of ``fn(*args, **kwargs)``, called here and now: what the
-same objects cost without a queue and a worker, for the benchmarks.
-"""
-
-_prepare(<PyTypeObject*>Engine)
+_see_finished(<PyTypeObject*>Engine)
