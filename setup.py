@@ -43,7 +43,7 @@ if STRESS:
     # the concurrent variant of the core, on every interpreter: no GIL is held in there
     extensions = [extension("_stress", [("RINGPOOL_SHARED", "1")])]
 else:
-    extensions = [extension("future"), extension("worker"), extension("engine"), extension("submit"), extension("batch")]
+    extensions = [extension(name) for name in ("future", "worker", "engine", "submit", "batch", "results")]
 
 setup(
     ext_modules=cythonize(

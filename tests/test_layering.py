@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "version": set(),
     "__main__": {"commands", "version"},
 }
-CORE = ["layout", "python", "ring", "parking", "future", "core", "worker", "admission", "engine", "submit", "batch", "_stress"]
+CORE = ["layout", "python", "ring", "parking", "future", "core", "worker", "admission", "engine", "submit", "batch", "results", "_stress"]
 
 
 def imported(path):

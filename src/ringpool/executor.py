@@ -16,8 +16,9 @@ from concurrent.futures.thread import BrokenThreadPool
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
 from ringpool import checks, lifecycle
-from ringpool._core.batch import Batch, BatchResults
+from ringpool._core.batch import Batch
 from ringpool._core.engine import Engine
+from ringpool._core.results import BatchResults
 from ringpool._core.submit import give_methods
 from ringpool._core.worker import INITIALIZER_FAILED
 from ringpool.future import Future

@@ -49,6 +49,12 @@ cdef class Batch:
     cdef uint32_t purges            # Core::purges when it began; another number: nothing more is run
 
 
+cdef bint batch_purged(Batch self) noexcept
+cdef void batch_run_items(Batch self, uint64_t limit, uint64_t until) noexcept
+cdef void batch_stop_claiming(Batch self) noexcept
+cdef void batch_give_up_reading(Batch self) noexcept
+
+
 cdef inline Cell* cell_of(Cells* cells, uint64_t i) noexcept nogil:
     cdef uint64_t j
     cdef unsigned int segment

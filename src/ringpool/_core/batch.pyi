@@ -1,23 +1,7 @@
 """Types of the compiled maps."""
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
-
-from ringpool._core.engine import Engine
 from ringpool._core.future import FutureBase
 
 class Batch:
     def __call__(self) -> None: ...
     def abandon(self, future: FutureBase) -> None: ...
-
-class BatchResults(Iterator[Any]):
-    def __init__(
-        self,
-        engine: Engine,
-        fn: Callable[..., Any],
-        iterables: tuple[Iterable[Any], ...],
-        timeout: float | None,
-        buffersize: int | None,
-    ) -> None: ...
-    def __next__(self) -> Any: ...
-    def close(self) -> None: ...
