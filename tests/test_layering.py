@@ -23,7 +23,9 @@ MAY_IMPORT = {
     "version": set(),
     "__main__": {"commands", "version"},
 }
-CORE = ["layout", "python", "ring", "parking", "future", "core", "worker", "admission", "engine", "submit", "batch", "results", "_stress"]
+CORE = """
+    layout python ring parking future record core worker admission engine submit batch results _stress
+""".split()
 
 
 def imported(path):

@@ -3,7 +3,8 @@
 from concurrent import futures
 from typing import TypeVar
 
-from ringpool._core.future import FutureBase, adopt
+from ringpool._core.future import FutureBase
+from ringpool._core.record import adopt
 
 T = TypeVar("T")
 

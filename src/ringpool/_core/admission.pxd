@@ -5,7 +5,7 @@ from cpython.object cimport PyObject
 from libc.stdint cimport int64_t
 
 from ringpool._core.engine cimport Engine
-from ringpool._core.future cimport INLINE, OWNED, PENDING, FutureBase, recycler
+from ringpool._core.future cimport INLINE, OWNED, PENDING, FutureBase
 from ringpool._core.layout cimport FOREVER, NOW, Core, Waiter
 from ringpool._core.parking cimport gate_enter, gate_leave, gate_wake_all, job_put, sleep_until_woken
 from ringpool._core.python cimport (
@@ -23,6 +23,7 @@ from ringpool._core.python cimport (
     new_untracked,
     track_early,
 )
+from ringpool._core.record cimport recycler
 from ringpool._core.ring cimport CLOSED, FULL, NO_MEMORY, PUT, Put, ring_is_closed, ring_length, ring_put
 from ringpool._core.worker cimport hire, on_worker_of
 

@@ -21,7 +21,7 @@ from cpython.object cimport PyObject
 from libc.stdint cimport uint32_t
 
 from ringpool._core.layout cimport Extension, Unrun, Word, relax
-from ringpool._core.python cimport Py_DECREF, Py_XDECREF, PyMem_Free, Recycler, hand_over, is_collectable, track_late
+from ringpool._core.python cimport Py_DECREF, Py_XDECREF, PyMem_Free, hand_over, is_collectable, track_late
 
 cdef enum:
     PENDING = 0
@@ -54,9 +54,6 @@ cdef class FutureBase:
     cdef Unrun* unrun               # of the engine that has it queued; valid while PENDING
     cdef dict __dict__
     cdef object __weakref__
-
-
-cdef Recycler recycler
 
 
 cdef inline uint32_t future_lock(FutureBase self) noexcept:
@@ -136,3 +133,6 @@ cdef inline void future_drop_call(FutureBase self) noexcept:
 cdef bint future_settle(FutureBase self, uint32_t allowed, uint32_t phase, PyObject* outcome) except -1
 cdef void future_settle_loudly(FutureBase self, PyObject* outcome, uint32_t failed) noexcept
 cdef void future_run_callbacks(FutureBase self) noexcept
+cdef object future_result(FutureBase self, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames)
+cdef void future_drop_callbacks(FutureBase self) noexcept
+cdef void future_release(FutureBase self) noexcept

@@ -61,6 +61,7 @@ cdef extern from "Python.h":
     void Py_XDECREF(PyObject*) noexcept
     void Py_XINCREF(PyObject*) noexcept
     void PyObject_ClearWeakRefs(PyObject*) noexcept
+    void PyObject_GC_Track(PyObject*) noexcept
     void PyObject_GC_UnTrack(PyObject*) noexcept
     bint PyObject_GC_IsTracked(PyObject*) noexcept
     int PyObject_CallFinalizerFromDealloc(PyObject*) noexcept
