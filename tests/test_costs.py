@@ -47,14 +47,14 @@ COSTS = {
     "blocks of pending jobs, cold process": Cost((10001, 10001, 10001, 10001), more=50),
     "blocks of pending jobs, warm process": Cost((1, 1, 1, 1), more=50),
     "the same, a variable in the context": Cost((10001, 10001, 10001, 10001), more=50),
-    "blocks of a map": Cost((5, 5, 5, 6), more=50),
+    "blocks of a map": Cost((5, 5, 5, 5), more=50),
     "bytes of one pending job": Cost((128, 128, 128, 128), more=4),
     "collections in ten bursts": Cost((0, 0, 0, 0)),
-    "workers woken in a burst, of 16": Cost((2, 2, 2, 300), more=2, percent=200),
-    "instructions of a job": Cost((1659, 1815, 1653, 2535), percent=10),
-    "instructions of a job, ringpool's": Cost((525, 571, 575, 661), percent=5),
-    "instructions of an item": Cost((791, 874, 846, 895), percent=10),
-    "instructions of an item, ringpool's": Cost((191, 216, 220, 277), percent=5),
+    "workers woken in a burst, of 16": Cost((2, 2, 2, 310), more=2, percent=200),
+    "instructions of a job": Cost((1660, 1811, 1651, 2538), percent=10),
+    "instructions of a job, ringpool's": Cost((526, 567, 573, 664), percent=5),
+    "instructions of an item": Cost((793, 882, 854, 901), percent=10),
+    "instructions of an item, ringpool's": Cost((193, 224, 228, 282), percent=5),
 }
 COLUMN = f"{sys.version_info[0]}.{sys.version_info[1]}" + ("t" if sysconfig.get_config_var("Py_GIL_DISABLED") else "")
 
@@ -140,7 +140,8 @@ def test_bursts_start_no_collection():
 def test_a_burst_wakes_few_workers():
     """
     One wake-up is on its way at a time. With the GIL, the first job's, and one that the worker passes on. Without it
-    the worker goes to sleep whenever it is faster than its producer; how often, depends on the machine's load.
+    the worker goes to sleep whenever it has caught up with its producer, 245 to 456 times, idle machine or busy; when
+    every submit wakes one, thousands of times.
     """
     assert within("workers woken in a burst, of 16", measured("wake_ups", 16, 25))
 

@@ -11,6 +11,7 @@ import contextvars
 import faulthandler
 import gc
 import json
+import os
 import statistics
 import sys
 import threading
@@ -139,7 +140,12 @@ def collections():
 
 
 def wake_ups(workers, bursts):
-    """Workers woken in a burst, all of them asleep when it begins; the median of some bursts."""
+    """
+    Workers woken in a burst, all of them asleep when it begins; the median of some bursts.
+
+    On one processor: on several, a free-threaded worker is now faster and now slower than its producer.
+    """
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     with ThreadPoolExecutor(workers) as pool:
         burst = Burst(pool)
         woken = []
