@@ -51,9 +51,9 @@ COSTS = {
     "bytes of one pending job": Cost((128, 128, 128, 128), more=4),
     "collections in ten bursts": Cost((0, 0, 0, 0)),
     "workers woken in a burst, of 16": Cost((2, 2, 2, 310), more=2, percent=200),
-    "instructions of a job": Cost((1660, 1811, 1651, 2538), percent=10),
+    "instructions of a job": Cost((1660, 1811, 1651, 2538), percent=5),
     "instructions of a job, ringpool's": Cost((526, 567, 573, 664), percent=5),
-    "instructions of an item": Cost((793, 882, 854, 901), percent=10),
+    "instructions of an item": Cost((793, 882, 854, 901), percent=5),
     "instructions of an item, ringpool's": Cost((193, 224, 228, 282), percent=5),
 }
 COLUMN = f"{sys.version_info[0]}.{sys.version_info[1]}" + ("t" if sysconfig.get_config_var("Py_GIL_DISABLED") else "")
