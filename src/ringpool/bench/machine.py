@@ -49,6 +49,15 @@ def load():
         return None
 
 
+def free_memory():
+    """Bytes that may be taken without pressing on anybody; None: the system does not tell."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable")) * 1024
+    except (OSError, StopIteration):
+        return None
+
+
 def interpreter(facts):
     return f"{facts['interpreter']} ({'GIL' if facts['gil'] else 'no GIL'})"
 

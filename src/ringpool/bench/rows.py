@@ -32,7 +32,7 @@ UNITS = {
 
 @dataclass(frozen=True)
 class Ratio:
-    """How many times less than the reference: median and quartiles of the turns' ratios."""
+    """Median and quartiles of the turns' ratios; of a Row: how many times less than the reference it takes."""
 
     median: float
     low: float
@@ -46,7 +46,12 @@ def ratio(row, rows):
     reference = find(rows, row.workload, REFERENCE, row.measured)
     if reference is None:
         return None
-    ratios = [theirs / ours for ours, theirs in zip(row.values, reference.values, strict=True)]
+    return ratio_of(reference.values, row.values)
+
+
+def ratio_of(values, others):
+    """The Ratio of *values* to *others*, turn by turn."""
+    ratios = [value / other for value, other in zip(values, others, strict=True)]
     if len(ratios) == 1:
         return Ratio(*ratios * 3)
     low, _, high = statistics.quantiles(ratios, n=4, method="inclusive")

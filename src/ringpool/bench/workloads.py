@@ -109,16 +109,7 @@ def awake(thread):
 
 def memory_pending(pool, count):
     """Bytes of a pending job without arguments, what the caller gets included."""
-    entered = threading.Barrier(WORKERS + 1)
-    gate = threading.Event()
-
-    def hold():
-        entered.wait()
-        gate.wait()
-
-    for _ in range(WORKERS):
-        pool.submit(hold)
-    entered.wait()
+    gate = hold(pool)
     in_front = [pool.submit(noop) for _ in range(SPENT)]
     handles = [None] * count
     tracemalloc.start()
@@ -130,6 +121,21 @@ def memory_pending(pool, count):
         tracemalloc.stop()
         gate.set()
         del in_front
+
+
+def hold(pool):
+    """Have all of WORKERS wait in a job; the event that lets them go."""
+    entered = threading.Barrier(WORKERS + 1)
+    gate = threading.Event()
+
+    def wait():
+        entered.wait()
+        gate.wait()
+
+    for _ in range(WORKERS):
+        pool.submit(wait)
+    entered.wait()
+    return gate
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,15 @@ DESCRIPTION = """\
 Measure what a job costs here, in ringpool and in the pools that it can take the
 place of, and print a table: no-op jobs, the wake-up of an idle worker, memory,
 and jobs of 0 to 1000 us, where one sees from which length on it does not matter.
+With --flat instead: ringpool alone, with up to ten million jobs pending, up to 64
+workers, up to 16 threads that submit; what a job costs should not depend on it.
 
 In each turn every rival runs once, and another one is the first: what drifts on
 the machine hits all alike. Ratios are medians of the turns' ratios.
 """
 
 EPILOG = """\
-Two to three minutes, or with --quick ten seconds. Leave the machine alone meanwhile.
+Two to three minutes (--flat: three), or with --quick ten seconds. Leave the machine alone meanwhile.
 
 exit status:
   0 all is well           130 ended by Ctrl-C (SIGINT)
@@ -42,6 +44,7 @@ def add_parser(commands):
     )
     parser.set_defaults(command=bench)
     parser.add_argument("--quick", action="store_true", help="fewer turns of fewer jobs: ratios are rough")
+    parser.add_argument("--flat", action="store_true", help="measure instead whether jobs cost the same in any number")
     parser.add_argument("--json", metavar="FILE", help="write everything there, each turn's numbers, too")
     parser.add_argument("--plot", metavar="FILE", help="draw a chart; its suffix says how: .png, .svg, .pdf, ...")
 
@@ -51,11 +54,13 @@ def bench(arguments):
     if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # as a shell starts what is in the background
         signal.signal(signal.SIGINT, on_interrupt)
     try:
+        if arguments.flat and arguments.plot is not None:
+            raise CannotRun("--flat has no chart: leave out --plot")
         draw = drawer_for(arguments.plot) if arguments.plot is not None else None
         for name in (arguments.json, arguments.plot):
             if name is not None:
                 write(name, b"", "ab")  # what cannot be written is to be known now, not in two minutes
-        report = measured(*(QUICK if arguments.quick else FULL))
+        report = measured(arguments.flat, *(QUICK if arguments.quick else FULL))
         if arguments.json is not None:
             write(arguments.json, json.dumps(report.as_json(), indent=1).encode() + b"\n")
         if draw is not None:
@@ -94,12 +99,13 @@ def write(name, content, mode="wb"):
         raise CannotRun(f"cannot write {name!r}: {reason_of(error)}") from None
 
 
-def measured(turns, share):
-    """A Report with everything in it, printed meanwhile."""
+def measured(flat, turns, share):
+    """A Report or, if *flat*, a Flatness with everything in it, printed meanwhile."""
     # With asyncio and multiprocessing, which the other commands are not to wait for.
+    from ringpool.bench.flat import Flatness
     from ringpool.bench.report import Report
 
-    report = Report(turns, share)
+    report = (Flatness if flat else Report)(turns, share)
     progress = Progress(report.steps)
     try:
         for piece in report.pieces(progress.step):
