@@ -43,7 +43,7 @@ if STRESS:
     # the concurrent variant of the core, on every interpreter: no GIL is held in there
     extensions = [extension("_stress", [("RINGPOOL_SHARED", "1")])]
 else:
-    extensions = [extension(name) for name in ("future", "record", "worker", "engine", "submit", "batch", "results")]
+    extensions = [extension(name) for name in ("future", "record", "worker", "engine", "timekeeper", "plan", "submit", "batch", "results")]
 
 setup(
     ext_modules=cythonize(

@@ -1,21 +1,40 @@
 """Worker queues for Python: a drop-in ThreadPoolExecutor and a bounded WorkerQueue on one native engine."""
 
-from ringpool.errors import QueueFull, QueueStopped
+from ringpool.current import CurrentJob, CurrentWorker, current_job, current_worker
+from ringpool.errors import DeadlockError, JobDropped, JobExpired, JobTimeout, QueueFull, QueueStopped
 from ringpool.executor import ThreadPoolExecutor
 from ringpool.future import Future
-from ringpool.job import CurrentJob, current_job
-from ringpool.stats import RunningJob, Stats, StopReport
+from ringpool.job import Job
+from ringpool.lanes import Lane
+from ringpool.overflow import Block
+from ringpool.retry import Retry
+from ringpool.retry_budget import RetryBudget
+from ringpool.shedding import CoDel
+from ringpool.stats import LaneStats, RunningJob, Stats, StopReport
 from ringpool.worker_queue import WorkerQueue
 
 __all__ = [
+    "Block",
+    "CoDel",
     "CurrentJob",
+    "CurrentWorker",
+    "DeadlockError",
     "Future",
+    "Job",
+    "JobDropped",
+    "JobExpired",
+    "JobTimeout",
+    "Lane",
+    "LaneStats",
     "QueueFull",
     "QueueStopped",
+    "Retry",
+    "RetryBudget",
     "RunningJob",
     "Stats",
     "StopReport",
     "ThreadPoolExecutor",
     "WorkerQueue",
     "current_job",
+    "current_worker",
 ]

@@ -51,3 +51,39 @@ def seconds(name, value):
     if limit != limit:
         raise ValueError(f"{name} must not be NaN")
     return max(limit, 0.0)
+
+
+def level(name, value):
+    """*value* as a priority."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a whole number, got {value!r}") from None
+    if not -1000 <= number <= 1000:
+        raise ValueError(f"{name} must be from -1000 to 1000, got {number}")
+    return number
+
+
+def duration(name, value):
+    """*value* as seconds from now, 0 or more; None stays None, and what is beyond all clocks becomes None."""
+    if value is None:
+        return None
+    limit = seconds(name, value)
+    if limit is not None and value < 0:
+        raise ValueError(f"{name} must be 0 or greater, got {value!r}")
+    return None if limit is None or limit > 9e9 else limit
+
+
+def function(name, value):
+    """*value* as a hook: something to call, or None."""
+    if value is not None and not callable(value):
+        raise TypeError(f"{name} must be callable or None, got {value!r}")
+    return value
+
+
+def one_of(name, value, allowed):
+    """*value*, if it is one of the names *allowed*."""
+    if value not in allowed:
+        names = ", ".join(f'"{one}"' for one in allowed)
+        raise ValueError(f"{name} must be one of {names}, got {value!r}")
+    return value

@@ -1,39 +1,87 @@
-"""What a job can ask about itself while it runs."""
+"""What to run, and how."""
 
-from concurrent.futures import CancelledError
-from typing import Any
+from collections.abc import Callable, Hashable
+from typing import Any, Generic, TypeVar
 
-from ringpool._core import worker
-from ringpool.future import Future
+from ringpool import checks
+from ringpool.retry import Retry
+
+T = TypeVar("T")
 
 
-class CurrentJob:
-    """The job that the calling thread is running; from :func:`current_job`."""
+class Job(Generic[T]):
+    """
+    A call, and how it is to be queued, run, and tried again; for every method that submits.
 
-    __slots__ = ("_stop_flag", "future")
+    Args:
+        fn: the function, and its positional arguments.
+        kwargs: its keyword arguments, a mapping; None: none.
+        name: for logs, ``running()`` and the watchdog; None: the function's.
+        priority: a level, any whole number from -1000 to 1000; greater is
+            sooner. Inside a level, first come, first served.
+        key: jobs of equal keys run one at a time, in the order in which they
+            were submitted, and their retries before the next of them; None: no
+            key. Anything hashable; keys of equal hash count as equal.
+        lane: one of the queue's lanes; None: the first.
+        delay: seconds before which the job is not started.
+        expires_in: seconds, from when it was submitted, after which it is not
+            started any more and ends in JobExpired; None: never.
+        deadline: seconds, from when it was submitted, after which it ends in
+            JobTimeout, queued or running or between two attempts; None: none.
+        timeout: seconds for each attempt, after which it ends in JobTimeout
+            (or, where *retry* takes that, is tried again as soon as it has
+            come to an end); None: the queue's.
+        retry: a :class:`ringpool.Retry`; None: the queue's.
 
-    def __init__(self, future: Future[Any], stop_flag: worker.StopFlag):
-        self.future = future
-        """The job's own future. Waiting for it in the job would never end."""
-        self._stop_flag = stop_flag
+    Errors: TypeError or ValueError that names the argument. A Job is a value:
+    it may be submitted any number of times, from any thread. It cannot be
+    called, so that it is not taken for its function.
+    """
+
+    __slots__ = (
+        "fn", "args", "kwargs", "name", "priority", "key", "lane", "delay", "expires_in", "deadline", "timeout", "retry",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        fn: Callable[..., T],
+        /,
+        *args: Any,
+        kwargs: dict[str, Any] | None = None,
+        name: str | None = None,
+        priority: int = 0,
+        key: Hashable = None,
+        lane: str | None = None,
+        delay: float = 0.0,
+        expires_in: float | None = None,
+        deadline: float | None = None,
+        timeout: float | None = None,
+        retry: Retry | None = None,
+    ):
+        if not callable(fn):
+            raise TypeError(f"fn must be callable, got {fn!r}")
+        if retry is not None and not isinstance(retry, Retry):
+            raise TypeError(f"retry must be a Retry or None, got {retry!r}")
+        if name is not None and not isinstance(name, str):
+            raise TypeError(f"name must be a str or None, got {name!r}")
+        hash(key)
+        self.fn = fn
+        self.args = args
+        self.kwargs = {} if kwargs is None else dict(kwargs)
+        self.name = name
+        self.priority = checks.level("priority", priority)
+        self.key = key
+        self.lane = lane
+        self.delay = checks.duration("delay", delay) or 0.0
+        self.expires_in = checks.duration("expires_in", expires_in)
+        self.deadline = checks.duration("deadline", deadline)
+        self.timeout = checks.duration("timeout", timeout)
+        self.retry = retry
+
+    def __repr__(self) -> str:
+        return f"<Job {self.title}>"
 
     @property
-    def cancelled(self) -> bool:
-        """
-        Was the queue told to stop now? A long job looks here now and then, and returns early.
-
-        A helper thread that the job gave this object to may look as well.
-        """
-        return bool(self._stop_flag)
-
-    def check(self) -> None:
-        """Raise :class:`concurrent.futures.CancelledError` if :attr:`cancelled`."""
-        if self.cancelled:
-            raise CancelledError("the queue was told to stop now")
-
-
-def current_job() -> CurrentJob | None:
-    """The job that the calling thread is running; None outside of any job. Costs no lock."""
-    future = worker.current_future()
-    flag = worker.current_stop_flag()
-    return None if future is None or flag is None else CurrentJob(future, flag)
+    def title(self) -> str:
+        """The name, or what the function is called."""
+        return self.name or getattr(self.fn, "__qualname__", None) or repr(self.fn)

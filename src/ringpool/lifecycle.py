@@ -37,6 +37,7 @@ def _drain_all():
     engines = _alive()
     for engine in engines:
         engine._close()
+        engine._cancel_later()
     for engine in engines:
         engine._wait_until_quiet(None, True)
 

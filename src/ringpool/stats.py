@@ -10,8 +10,8 @@ class Stats:
     """
     One consistent snapshot of a queue.
 
-    ``accepted == queued + in_flight + succeeded + failed + cancelled`` holds in
-    every snapshot, also while all threads run.
+    ``accepted == queued + in_flight + succeeded + failed + cancelled + dropped +
+    expired`` holds in every snapshot, also while all threads run.
     """
 
     capacity: int
@@ -32,19 +32,63 @@ class Stats:
     """Raised an exception."""
     cancelled: int
     """Cancelled before they started."""
+    dropped: int
+    """Accepted, and dropped before they started: by the overflow policy, or shed."""
+    expired: int
+    """Did not start in the time that they were good for."""
     rejected: int
     """Refused with QueueFull or QueueStopped; not among the accepted."""
     forgotten: int
     """Finished futures that results() can no longer deliver, because nobody had called it."""
+    delayed: int
+    """Of the queued, those not due yet that have not been tried."""
+    retrying: int
+    """Of the queued, those that wait to be tried again."""
+    retries: int
+    """Attempts after which a job was to be tried again."""
+    timed_out: int
+    """Attempts that were not done in their time."""
+    late: int
+    """Running jobs whose future has ended in JobTimeout."""
+    stuck: int
+    """Jobs that the watchdog has reported."""
+    spilled: int
+    """Jobs that went to the queue given as *overflow*; not among the accepted."""
+    caller_ran: int
+    """Jobs that their submitter ran for want of room; among the accepted."""
+    returned: int
+    """Futures returned that carry QueueFull; among the rejected."""
+    shed: int
+    """Jobs dropped because all of them waited too long; among the dropped."""
+    resizes: int
+    """Calls of resize()."""
+    wakes: int
+    """Workers woken, ever."""
+    lanes: dict[str, "LaneStats"]
+    """Of each lane; empty without lanes."""
+
+
+@dataclass(frozen=True, slots=True)
+class LaneStats:
+    """A lane at one moment."""
+
+    ready: int
+    """Jobs that wait for a worker; those behind a key or not due are not among them."""
+    running: int
+    """Jobs that run."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunningJob:
-    """A job that was still running when its queue had been told to stop."""
+    """A job that runs."""
 
     future: Future
     thread: str
     """Name of the worker's thread."""
+    age: float
+    """Seconds since it began, on a clock of some milliseconds."""
+    stack: str | None = None
+    """What its thread was at, as a traceback; None: nobody asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +103,14 @@ class StopReport:
     """Still queued. They go on being run, unless stop_now() cancels them."""
     running: tuple[RunningJob, ...]
     """Still running, and they go on."""
+    succeeded: int
+    """Of the done, those that returned."""
+    failed: int
+    """Of the done, those that raised."""
+    dropped: int
+    """Dropped before they started."""
+    expired: int
+    """Did not start in time."""
 
     @property
     def complete(self) -> bool:

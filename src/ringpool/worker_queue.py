@@ -1,16 +1,25 @@
 """The worker queue: bounded, with backpressure, results as they finish, and an end that drains."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from ringpool import checks, lifecycle
+from ringpool import checks, lifecycle, overflow, tallies, watchdog
+from ringpool._core import plan as core
 from ringpool._core.engine import Engine
 from ringpool._core.submit import give_methods
+from ringpool._core.timekeeper import keep_time, now
+from ringpool.current import WorkerState
 from ringpool.errors import QueueFull, QueueStopped
 from ringpool.future import Future
-from ringpool.stats import RunningJob, Stats, StopReport
+from ringpool.job import Job
+from ringpool.lanes import Lane, as_tuples
+from ringpool.plan import Plan
+from ringpool.retry import Retry
+from ringpool.settings import HOOKS, Settings
+from ringpool.shedding import CoDel
+from ringpool.stats import LaneStats, RunningJob, Stats, StopReport
 
 
 class WorkerQueue(Engine):
@@ -19,9 +28,9 @@ class WorkerQueue(Engine):
 
     Args:
         workers: threads at the most; started as jobs need them.
-        capacity: jobs that may be queued, not counting those that run. When
-            that many are, ``submit`` waits: backpressure. A cancelled job
-            keeps its place until a worker comes by.
+        capacity: jobs that may be queued, those not due yet included and those
+            that run not. When that many are, *overflow* says what happens. A
+            cancelled job keeps its place until a worker comes by.
         name: of the queue, in errors and, before ``_0``, ``_1``, …, of its
             threads; None: ``WorkerQueue-0`` and so on.
         context: ``"copy"`` runs each job in a copy of the submitter's
@@ -29,6 +38,44 @@ class WorkerQueue(Engine):
         keep_results: finished futures kept for :meth:`results` while nobody
             reads them; None: *capacity* + *workers*, so that a queue filled
             once can be read whole; 0: none, and no results().
+        order: ``"fifo"``, or ``"lifo"``: of jobs of one level the newest first,
+            and no ageing.
+        ageing: later jobs that may pass a waiting one for each level that they
+            are above it; None: 16 times *capacity*.
+        lanes: names and :class:`Lane` s; None: a single one.
+        dispatch: ``"shared"``: a worker that is free takes the next job;
+            ``"ready"``: each job is given to one chosen idle worker, or waits
+            for the first that becomes idle.
+        choose: of *dispatch* ``"ready"``, which idle worker a job would like;
+            any other will do when that one is busy: ``"any"``; ``"affinity"``:
+            jobs of one key the same; or a function of the Job that returns a
+            worker's number from 0, or None.
+        overflow: when the queue is full: ``"block"`` the submitter until there
+            is room, or ``Block(seconds)``; ``"raise"`` QueueFull; ``"return"``
+            a future that carries it; ``"caller_runs"`` the job (one with a key
+            raises); ``"drop_newest"``; ``"drop_oldest"`` of the lane's lowest
+            level; another WorkerQueue, which gets the job; or a function of
+            queue and Job that returns one of these. Dropped futures end in
+            JobDropped. Applies to submit(); the others say themselves.
+        min_workers: threads that stay however long they are idle; None: all.
+        idle_timeout: seconds without a job after which one beyond
+            *min_workers* leaves; None: never.
+        worker_init: called without arguments on each worker's thread before
+            its first job; what it returns is ``current_worker().state``. When
+            it raises, the queue takes no more jobs, and those queued end in
+            BrokenThreadPool.
+        worker_exit: called with that state on the thread after its last job.
+        retry, timeout: for jobs that do not say; see :class:`Job`.
+        max_late: workers started, at the most, in place of those whose job's
+            time was up before the job was done; None: as many as *workers*.
+        shed: a :class:`CoDel` that drops jobs while all of them wait too long.
+        rate_limit: called before each job; returns None or True, or the
+            seconds for which no job may start.
+        stuck_after: seconds after which a running job is logged, once, with
+            the stack of its thread; None: never.
+        on_start, on_done, on_drop: called with the future, on the thread at
+            hand; on_retry: with future, error, and seconds until the next
+            attempt. What they raise is logged.
 
     ::
 
@@ -46,6 +93,8 @@ class WorkerQueue(Engine):
     a signal handler; those that wait let signal handlers run within 100 ms.
     """
 
+    __slots__ = ("_settings",)
+
     _counter = itertools.count().__next__
 
     def __init__(
@@ -56,6 +105,26 @@ class WorkerQueue(Engine):
         name: str | None = None,
         context: Literal["copy"] | None = "copy",
         keep_results: int | None = None,
+        order: Literal["fifo", "lifo"] = "fifo",
+        ageing: int | None = None,
+        lanes: dict[str, Lane] | None = None,
+        dispatch: Literal["shared", "ready"] = "shared",
+        choose: Literal["any", "affinity"] | Callable[[Job[Any]], int | None] = "any",
+        overflow: "overflow.Policy" = "block",
+        min_workers: int | None = None,
+        idle_timeout: float | None = None,
+        worker_init: Callable[[], Any] | None = None,
+        worker_exit: Callable[[Any], Any] | None = None,
+        retry: Retry | None = None,
+        timeout: float | None = None,
+        max_late: int | None = None,
+        shed: CoDel | None = None,
+        rate_limit: Callable[[], Any] | None = None,
+        stuck_after: float | None = None,
+        on_start: Callable[[Future[Any]], Any] | None = None,
+        on_done: Callable[[Future[Any]], Any] | None = None,
+        on_retry: Callable[[Future[Any], BaseException, float], Any] | None = None,
+        on_drop: Callable[[Future[Any]], Any] | None = None,
     ):
         workers = checks.whole_number("workers", workers, least=1)
         capacity = checks.whole_number("capacity", capacity, least=1)
@@ -65,7 +134,30 @@ class WorkerQueue(Engine):
         if name is not None:
             checks.thread_name("name", name)
         checks.context(context)
+        checks.one_of("order", order, ("fifo", "lifo"))
+        checks.one_of("dispatch", dispatch, ("shared", "ready"))
+        if not callable(choose):
+            checks.one_of("choose", choose, ("any", "affinity"))
+        if choose != "any" and dispatch != "ready":
+            raise ValueError('choose is for dispatch="ready": with "shared", whoever is free takes the job')
+        ageing = 16 * capacity if ageing is None else checks.whole_number("ageing", ageing, least=1)
+        least = workers if min_workers is None else checks.whole_number("min_workers", min_workers, least=1)
+        if least > workers:
+            raise ValueError(f"min_workers must be at most workers ({workers}), got {least}")
+        idle = checks.duration("idle_timeout", idle_timeout)
+        late = workers if max_late is None else checks.whole_number("max_late", max_late, least=0)
+        stuck = checks.duration("stuck_after", stuck_after)
+        settings = Settings(
+            retry=retry, timeout=timeout, lanes=lanes, overflow=_overflow_check(overflow), choose=choose,
+            shed=shed, rate_limit=rate_limit, hooks=dict(zip(HOOKS, (on_start, on_done, on_retry, on_drop))),
+        )  # fmt: skip
+        if sum(lane.reserve for lane in settings.lanes.values()) > workers:
+            raise ValueError(f"lanes must not reserve more workers than there are ({workers})")
+        checks.function("worker_init", worker_init)
+        checks.function("worker_exit", worker_exit)
+        state = WorkerState(worker_init, worker_exit) if worker_init is not None or worker_exit is not None else None
         name = name or f"WorkerQueue-{WorkerQueue._counter()}"
+        self._settings = settings
         Engine.__init__(
             self,
             future_type=Future,
@@ -74,9 +166,26 @@ class WorkerQueue(Engine):
             keep=keep,
             copies_context=context == "copy",
             thread_name_prefix=name,
-            initializer=None,
+            initializer=None if state is None else state.begin,
+            finalizer=None if state is None else state.end,
+        )
+        core.configure(
+            self,
+            planned=lanes is not None or order == "lifo" or dispatch == "ready" or settings.plans_all,
+            lifo=order == "lifo",
+            ageing=ageing,
+            ready=dispatch == "ready",
+            decides=overflow != "block",
+            plans_all=settings.plans_all,
+            watched=True,
+            lanes=as_tuples(settings.lanes),
+            min_workers=least,
+            idle_ns=-1 if idle is None else int(idle * 1e9),
+            late_limit=late,
         )
         lifecycle.watch(self)
+        if stuck is not None:
+            watchdog.watch(self, stuck)
 
     def __repr__(self) -> str:
         if self._thread_name_prefix is None:
@@ -97,6 +206,83 @@ class WorkerQueue(Engine):
     def capacity(self) -> int:
         """Jobs that may be queued at a time."""
         return self._capacity
+
+    # ---- submit ------------------------------------------------------------------
+
+    def submit_later(self, delay: float, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """
+        Submit ``fn(*args, **kwargs)``, not to be started before *delay* seconds have passed.
+
+        It takes its place in the queue from now on; see *delay* of :class:`Job`.
+        """
+        return self._submit_planned(Job(fn, *args, kwargs=kwargs, delay=delay), (), {}, -1)
+
+    def _submit_planned(self, fn, args, kwargs, deadline):
+        # Called by the core for a Job, and for every job of a queue that plans all.
+        if isinstance(fn, Job):
+            if args or kwargs:
+                raise TypeError("submit() takes no arguments beside a Job, which has its own")
+            job = fn
+        elif not callable(fn):
+            raise TypeError(f"fn must be callable or a Job, got {fn!r}")
+        else:
+            job = Job(fn, *args, kwargs=kwargs)
+        settings = self._settings
+        lane = settings.lane_number(job.lane)
+        key = None if job.key is None else hash(job.key)
+        plan = Plan(self, job)
+        if plan.timed or settings.timed:
+            keep_time(self)
+        future = core.submit_planned(
+            self,
+            plan,
+            job.priority,
+            lane,
+            key,
+            now() + int(job.delay * 1e9) if job.delay else 0,
+            settings.judges or plan.expires is not None,
+            self._preferred(job, key),
+            deadline,
+        )
+        plan.watch(future)
+        if "on_done" in settings.hooks:
+            future.add_done_callback(settings.done)
+        return future
+
+    def _preferred(self, job, key):
+        choose = self._settings.choose
+        if choose == "any":
+            return -1
+        if choose == "affinity":
+            return -1 if key is None else key % self._max_workers
+        number = choose(job)
+        return -1 if number is None else checks.whole_number("what choose returned", number, least=0)
+
+    def reprioritise(self, future: Future[Any], priority: int) -> bool:
+        """
+        Change the priority of a job that waits; False: it does not, any more.
+
+        Looks through the queue, so it costs some 10 ns for each job in it.
+        """
+        if not isinstance(future, Future):
+            raise TypeError(f"future must be one that submit() returned, got {future!r}")
+        return core.change_level(self, future, checks.level("priority", priority))
+
+    def resize(self, workers: int, min_workers: int | None = None) -> None:
+        """
+        Change the number of workers while they work.
+
+        Missing ones are started as jobs wait; those too many leave after the
+        job that they run. *min_workers* stay however idle; None: all.
+        """
+        workers = checks.whole_number("workers", workers, least=1)
+        least = workers if min_workers is None else checks.whole_number("min_workers", min_workers, least=1)
+        if least > workers:
+            raise ValueError(f"min_workers must be at most workers ({workers}), got {least}")
+        if workers < (reserved := sum(lane.reserve for lane in self._settings.lanes.values())):
+            raise ValueError(f"workers must be at least what the lanes reserve ({reserved}), got {workers}")
+        core.count(self, tallies.RESIZED)
+        core.resize(self, workers, least)
 
     # ---- results ---------------------------------------------------------------
 
@@ -171,14 +357,16 @@ class WorkerQueue(Engine):
         return self._wait_until_quiet(checks.seconds("timeout", timeout), self._closed)
 
     def _report(self) -> StopReport:
-        names = {thread.ident: thread.name for thread in list(self._threads)}
-        running = tuple(RunningJob(future, names.get(ident, "?")) for ident, future in self._running())
         counts = self._counts()
         return StopReport(
             done=counts.succeeded + counts.failed,
             cancelled=counts.cancelled,
             not_started=counts.queued,
-            running=running,
+            running=self.running(stacks=True),
+            succeeded=counts.succeeded,
+            failed=counts.failed,
+            dropped=counts.dropped,
+            expired=counts.expired,
         )
 
     def __enter__(self) -> Self:
@@ -193,9 +381,15 @@ class WorkerQueue(Engine):
 
     # ---- observe -------------------------------------------------------------------
 
+    def running(self, *, stacks: bool = False) -> tuple[RunningJob, ...]:
+        """The jobs that run, the longest first; with *stacks*, what their threads are at."""
+        return watchdog.running(self, stacks)
+
     def stats(self) -> Stats:
-        """One consistent :class:`Stats`; costs a few loads for each worker."""
+        """One consistent :class:`Stats`; costs a few loads for each worker and lane."""
         counts = self._counts()
+        tally = core.counted(self)
+        lanes = core.lane_counts(self)
         return Stats(
             capacity=self._capacity,
             queued=counts.queued,
@@ -206,9 +400,27 @@ class WorkerQueue(Engine):
             succeeded=counts.succeeded,
             failed=counts.failed,
             cancelled=counts.cancelled,
+            dropped=counts.dropped,
+            expired=counts.expired,
             rejected=counts.rejected,
             forgotten=counts.forgotten,
+            delayed=counts.delayed,
+            retrying=counts.retrying,
+            retries=counts.retries,
+            timed_out=tally[tallies.TIMED_OUT],
+            late=core.late(self),
+            stuck=tally[tallies.STUCK],
+            spilled=tally[tallies.SPILLED],
+            caller_ran=tally[tallies.CALLER_RAN],
+            returned=tally[tallies.RETURNED],
+            shed=tally[tallies.SHED],
+            resizes=tally[tallies.RESIZED],
+            wakes=counts.woken,
+            lanes={name: LaneStats(*lane) for name, lane in zip(self._settings.lanes, lanes) if name is not None},
         )
+
+    def _queued_now(self):
+        return self._counts().queued
 
     # ---- what the engine asks of a face ------------------------------------------
 
@@ -216,10 +428,17 @@ class WorkerQueue(Engine):
         why = "the interpreter is exiting" if lifecycle.exiting() else "it was stopped"
         return QueueStopped(f"{self.name} takes no more jobs: {why}")
 
+    def _when_full(self, future):
+        return overflow.apply(self._settings.overflow, self, future)
+
     def _full(self, in_job: bool) -> QueueFull:
         if in_job:
             return QueueFull(f"{self.name} is full, and all its workers wait for room in it: waiting would deadlock")
         return QueueFull(f"{self.name} is full: {self._capacity} jobs queued or their results unread")
+
+
+def _overflow_check(value):
+    return overflow.check(value, WorkerQueue)
 
 
 give_methods(WorkerQueue, "submit", "try_submit", "submit_within")

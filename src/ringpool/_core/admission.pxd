@@ -6,10 +6,11 @@ from libc.stdint cimport int64_t
 
 from ringpool._core.engine cimport Engine
 from ringpool._core.future cimport INLINE, OWNED, PENDING, FutureBase
-from ringpool._core.layout cimport FOREVER, NOW, Core, Waiter
-from ringpool._core.parking cimport gate_enter, gate_leave, gate_wake_all, job_put, sleep_until_woken
+from ringpool._core.layout cimport FOREVER, NOW, Core, Entry, Waiter
+from ringpool._core.parking cimport gate_enter, gate_leave, gate_wake_all, gate_wake_one, sleep_until_woken
 from ringpool._core.python cimport (
     Py_DECREF,
+    Py_INCREF,
     Py_XDECREF,
     PyContext_CopyCurrent,
     PyMem_Malloc,
@@ -24,8 +25,9 @@ from ringpool._core.python cimport (
     track_early,
 )
 from ringpool._core.record cimport recycler
-from ringpool._core.ring cimport CLOSED, FULL, NO_MEMORY, PUT, Put, ring_is_closed, ring_length, ring_put
-from ringpool._core.worker cimport hire, on_worker_of
+from ringpool._core.ring cimport CLOSED, FULL, NO_MEMORY, PUT, Put, ring_is_closed, ring_length
+from ringpool._core.shelf cimport queue_put, tell_workers
+from ringpool._core.worker cimport hire, hire_for_queued, on_worker_of
 
 
 cdef inline int check_callable(PyObject* fn) except -1:
@@ -87,10 +89,13 @@ cdef inline PyObject* make_job(Core* core, PyObject* const* call, Py_ssize_t nar
     return job
 
 
-cdef inline Put put_now(Core* core, PyObject* job) noexcept:
+cdef inline Put put_now(Core* core, PyObject* job, Entry* wish, bint in_turn) noexcept:
     if reader_lags(core) and not ring_is_closed(&core.ring):
         return FULL
-    return ring_put(&core.ring, job)
+    # Producers that wait for room come first.
+    if core.queueing.relaxed() and not in_turn and not ring_is_closed(&core.ring):
+        return FULL
+    return queue_put(core, job, wish)
 
 
 cdef inline bint reader_lags(Core* core) noexcept:
@@ -98,17 +103,24 @@ cdef inline bint reader_lags(Core* core) noexcept:
     return core.reading.relaxed() and ring_length(&core.finished) >= core.keep.relaxed()
 
 
-cdef inline Put put_when_room(Core* core, PyObject* job, int64_t deadline) except? NO_MEMORY:
+cdef inline Put put_when_room(Core* core, PyObject* job, Entry* wish, int64_t deadline) except? NO_MEMORY:
+    # First come, first served.  Who has been woken, or stands first while nobody
+    # that was woken is on the way, may put; whoever goes wakes the next.
     cdef Waiter waiter
-    cdef Put put
+    cdef Put put = FULL
     cdef int woken = 1
+    cdef bint first = False                    # it has been woken: back to where it stood
     cdef bint mine = on_worker_of(core)        # a worker of this queue waits for itself and its peers
     if mine:
         core.stuck.add(1)
+    core.queueing.add(1)
     try:
         while True:
-            gate_enter(&core.room, &waiter)
-            put = put_now(core, job)
+            gate_enter(&core.room, &waiter, first)
+            if first or mine or not woken or ring_is_closed(&core.ring) or (
+                core.room.first == &waiter and core.queueing.load() == core.room.count.load()
+            ):
+                put = put_now(core, job, wish, True)
             # The last worker that could make room may not wait for it.
             if put != FULL or not woken or (
                 mine and core.stuck.load() >= core.reserved.load() and not reader_lags(core)
@@ -124,7 +136,10 @@ cdef inline Put put_when_room(Core* core, PyObject* job, int64_t deadline) excep
                 raise
             if not woken:
                 gate_leave(&core.room, &waiter)
+            first = woken
     finally:
+        core.queueing.sub(1)
+        gate_wake_one(&core.room)
         if mine:
             core.stuck.sub(1)
 
@@ -137,31 +152,70 @@ cdef inline PyObject* admit(Engine self, PyObject* const* call, Py_ssize_t nargs
         raise RuntimeError(f"{type(self).__name__}.__init__() was not called")
     if nargs < 1:
         raise TypeError("submit() missing 1 required positional argument: 'fn'")
+    if core.plans_all or (core.takes_jobs and not is_callable(call[0])):
+        return plan(self, call, nargs, kwnames, deadline)
     check_callable(call[0])
-    if core.started.relaxed() >= core.max_workers:
-        return enter(self, core, call, nargs, kwnames, deadline)
+    if core.started.relaxed() >= core.max_workers.relaxed():
+        return enter(self, core, make_job(core, call, nargs, kwnames), NULL, deadline)
+    return enter_and_hire(self, core, make_job(core, call, nargs, kwnames), NULL, deadline)
+
+
+cdef inline PyObject* plan(
+    Engine self, PyObject* const* call, Py_ssize_t nargs, PyObject* kwnames, int64_t deadline
+) except NULL:
+    # For a queue whose jobs all have a plan: the face makes it.
+    cdef Py_ssize_t i, n = nargs
+    args = []
+    kwargs = {}
+    for i in range(1, nargs):
+        args.append(<object>call[i])
+    if kwnames != NULL:
+        for name in <tuple>kwnames:
+            kwargs[name] = <object>call[n]
+            n += 1
+    future = self._submit_planned(<object>call[0], tuple(args), kwargs, deadline)
+    Py_INCREF(<PyObject*>future)
+    return <PyObject*>future
+
+
+cdef inline PyObject* enter_and_hire(Engine self, Core* core, PyObject* job, Entry* wish, int64_t deadline) except NULL:
+    # While workers may still be hired.  Takes over both references to job.
+    cdef bint hired = False
     core.coming.add(1)
     try:
-        hire(core, self._worker_initializer, self._threads, self._thread_name_prefix)
-        return enter(self, core, call, nargs, kwnames, deadline)
+        hire(core, self._worker_initializer, self._worker_finalizer, self._threads, self._thread_name_prefix)
+        hired = True
+        return enter(self, core, job, wish, deadline)
     finally:
         core.coming.sub(1)
+        if not hired:
+            Py_DECREF(job)
+            Py_DECREF(job)
+        elif core.elastic.relaxed():
+            # A worker that we relied on may have left before it saw the job.
+            hire_for_queued(
+                core, self._worker_initializer, self._worker_finalizer, self._threads, self._thread_name_prefix
+            )
 
 
-cdef inline PyObject* enter(
-    Engine self, Core* core, PyObject* const* call, Py_ssize_t nargs, PyObject* kwnames, int64_t deadline
-) except NULL:
-    cdef Put put
-    cdef PyObject* job = make_job(core, call, nargs, kwnames)
-    put = put_now(core, job)
+cdef inline PyObject* enter(Engine self, Core* core, PyObject* job, Entry* wish, int64_t deadline) except NULL:
+    # Takes over both references to job: the queue's and the one that is returned.
+    cdef Put put = put_now(core, job, wish, False)
     if put == PUT:
-        job_put(&core.idlers)
+        tell_workers(core)
         return job
     try:
+        if put == FULL and deadline == FOREVER and core.decides:
+            Py_DECREF(job)          # the queue's, which has none
+            outcome = self._when_full(<object>job)
+            Py_INCREF(<PyObject*>outcome)
+            Py_DECREF(job)
+            job = NULL
+            return <PyObject*>outcome
         if put == FULL and deadline != NOW:
-            put = put_when_room(core, job, deadline)
+            put = put_when_room(core, job, wish, deadline)
         if put == PUT:
-            job_put(&core.idlers)
+            tell_workers(core)
             return job
         core.rejected.add(1)
         if put == CLOSED:
@@ -170,6 +224,7 @@ cdef inline PyObject* enter(
             raise self._full(deadline == FOREVER)
         raise MemoryError
     except:
-        Py_DECREF(job)
-        Py_DECREF(job)
+        if job != NULL:
+            Py_DECREF(job)
+            Py_DECREF(job)
         raise

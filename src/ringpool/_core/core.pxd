@@ -8,7 +8,6 @@ from ringpool._core.parking cimport gate_wake_all, gate_wake_one, wake_all
 from ringpool._core.python cimport Py_DECREF, Py_INCREF
 from ringpool._core.ring cimport (
     PUT,
-    ring_accepted,
     ring_close,
     ring_free,
     ring_is_closed,
@@ -17,6 +16,7 @@ from ringpool._core.ring cimport (
     ring_put,
     ring_take,
 )
+from ringpool._core.shelf cimport accepted
 
 
 cdef inline Core* core_new(
@@ -28,11 +28,14 @@ cdef inline Core* core_new(
         ring_free(&core.ring)
         del core
         raise MemoryError
-    core.max_workers = max_workers
+    core.max_workers.set(max_workers)
+    core.min_workers.set(max_workers)
+    core.shelf.workers = max_workers
     core.keep.set(keep)
     core.copies_context = copies_context
     core.future_type = <PyTypeObject*>future_type
     Py_INCREF(<PyObject*>future_type)
+    core.unrun.core = core
     core.references.store(1)
     return core
 
@@ -62,6 +65,7 @@ cdef inline void core_close(Core* core) noexcept:
     ring_close(&core.ring)
     wake_all(&core.idlers)
     gate_wake_all(&core.room)
+    core.clock.parker.unpark()
     tell_if_quiet(core)
 
 
@@ -75,14 +79,14 @@ cdef inline uint64_t unfinished(Core* core) noexcept nogil:
     for i in range(core.roster.size()):
         done += core.roster[i].taken.read()
     core.roster_lock.unlock()
-    return ring_accepted(&core.ring) - done
+    return accepted(core) - done
 
 
 cdef inline bint is_quiet(Core* core, bint workers_too, bint hiring) noexcept nogil:
     # Is nothing left to do?  And have the workers left, if asked for, except
     # one that the calling thread itself is about to start?
     return unfinished(core) == 0 and not (
-        workers_too and core.reserved.load() - core.gone.load() + core.spares.load() > <uint32_t>hiring
+        workers_too and core.reserved.load() - core.gone.load() + core.spares.load() + core.keepers.load() > <uint32_t>hiring
     )
 
 
@@ -92,6 +96,7 @@ cdef inline void tell_if_quiet(Core* core) noexcept nogil:
         gate_wake_all(&core.quiet)
         if ring_is_closed(&core.ring):
             gate_wake_all(&core.readers)
+            core.clock.parker.unpark()
 
 
 cdef inline void deliver(Core* core, PyObject* job) noexcept:

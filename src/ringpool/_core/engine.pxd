@@ -7,6 +7,7 @@ cdef class Engine:
     cdef Core* core
     cdef object future_type
     cdef readonly object _worker_initializer
+    cdef readonly object _worker_finalizer
     cdef readonly set _threads
     cdef readonly str _thread_name_prefix
     cdef object __weakref__

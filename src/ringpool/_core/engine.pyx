@@ -50,14 +50,16 @@ from ringpool._core.python cimport (
     Py_XINCREF,
     track_late,
 )
-from ringpool._core.ring cimport ring_accepted, ring_close, ring_is_closed, ring_take
-from ringpool._core.worker cimport fail, is_hiring_for, on_worker_of, resolve_queued, this_worker
+from ringpool._core.ring cimport ring_close, ring_is_closed, ring_take
+from ringpool._core.shelf cimport accepted as all_accepted, configure_like, take_any, unlock_after_fork
+from ringpool._core.worker cimport Again, fail, is_hiring_for, on_worker_of, resolve_later, resolve_queued, this_worker
 
 from ringpool._core.worker import FORKED
 
 Counts = namedtuple(
     "Counts",
-    "queued in_flight workers idle accepted succeeded failed cancelled withdrawn rejected forgotten woken",
+    "queued in_flight workers idle accepted succeeded failed cancelled dropped expired withdrawn rejected forgotten "
+    "woken retries delayed retrying",
 )
 
 
@@ -79,14 +81,16 @@ cdef class Engine:
 
     def __init__(
         self, future_type, uint32_t max_workers, uint64_t capacity, uint64_t keep, bint copies_context,
-        str thread_name_prefix, initializer,
+        str thread_name_prefix, initializer, finalizer=None,
     ):
         if self.core != NULL:
             raise RuntimeError(f"{type(self).__name__}.__init__() was called twice")
         self.future_type = future_type
         self._thread_name_prefix = thread_name_prefix
         self._worker_initializer = initializer
+        self._worker_finalizer = finalizer
         self.core = core_new(max_workers, capacity, keep, copies_context, future_type)
+        self.core.again_type = <PyTypeObject*>Again
 
     def __dealloc__(self):
         # Dropped without a stop: what was accepted is still run, and nobody is
@@ -151,9 +155,18 @@ cdef class Engine:
         """Cancel every job that has not started."""
         resolve_queued(_core(self), None)
 
+    def _cancel_later(self):
+        """Cancel every job that is not due yet, and wait for no time from now on."""
+        resolve_later(_core(self))
+
     def _ask_to_stop(self):
-        """Tell running jobs, through :func:`stop_asked`, to end soon."""
+        """Tell running jobs, through their :class:`StopFlag`, to end soon."""
         _core(self).stop_asked.store(1)
+        gate_wake_all(&_core(self).sleepers)
+
+    @property
+    def _stops_now(self):
+        return _core(self).stop_asked.load() != 0 or _core(self).hurried.load() != 0
 
     def _wait_until_quiet(self, timeout, bint workers_too):
         """
@@ -204,9 +217,10 @@ cdef class Engine:
         if old == NULL:
             return
         self.core = core_new(
-            old.max_workers, old.ring.limit if old.ring.bounded else 0, old.keep.load(), old.copies_context,
+            old.max_workers.load(), old.ring.limit if old.ring.bounded else 0, old.keep.load(), old.copies_context,
             self.future_type,
         )
+        configure_like(self.core, old)
         if ring_is_closed(&old.ring):
             ring_close(&self.core.ring)
         self._threads.clear()
@@ -218,8 +232,9 @@ cdef class Engine:
             old.ring.lock.unlock()
         else:
             old.ring.overflowing.store(0)
+        unlock_after_fork(old)
         while True:
-            job = <PyObject*>ring_take(&old.ring)
+            job = take_any(old)
             if job == NULL:
                 break
             _fail_after_fork(<FutureBase>job)
@@ -315,13 +330,15 @@ cdef class Engine:
             core.removed.add(1)
 
     def _running(self):
-        """(thread ident, future) of every job that is being run."""
+        """(thread ident, future, when it began) of every job that is being run; the last on now_ns, 0: not noted."""
         cdef Core* core = _core(self)
         cdef Objects jobs
         cdef vector[unsigned long] idents
+        cdef vector[int64_t] began
         cdef PyObject* job
         cdef size_t i
         idents.reserve(2 * core.started.load() + 8)
+        began.reserve(2 * core.started.load() + 8)
         core.inspection.lock()
         core.inspecting.store(1)
         core.roster_lock.lock()
@@ -330,12 +347,13 @@ cdef class Engine:
             if job != NULL and object_put(&jobs, job):
                 Py_INCREF(job)
                 idents.push_back(core.roster[i].ident)
+                began.push_back(core.roster[i].began.relaxed())
         core.roster_lock.unlock()
         core.inspecting.store(0)
         core.inspection.unlock()
         found = []
         for i in range(jobs.size()):
-            found.append((idents[i], <object>jobs[i]))
+            found.append((idents[i], <object>jobs[i], began[i]))
             Py_DECREF(jobs[i])
         return found
 
@@ -349,46 +367,51 @@ cdef class Engine:
         """
         cdef Core* core = _core(self)
         cdef Worker* worker
-        cdef uint64_t succeeded, failed, cancelled, withdrawn, started, ok, bad
+        cdef uint64_t succeeded, failed, cancelled, dropped, expired, withdrawn, started, ok, bad, again, beside
         cdef uint64_t accepted, resolved, in_flight
         cdef uint32_t workers, idle
         cdef size_t i
         core.roster_lock.lock()
         succeeded = core.retired.succeeded
         failed = core.retired.failed
-        in_flight = core.retired.started - succeeded - failed
+        in_flight = core.retired.started - succeeded - failed - core.retired.again
         for i in range(core.roster.size()):
             worker = core.roster[i]
             while True:                         # of each worker, what it counted at one moment
                 ok = worker.succeeded.read()
                 bad = worker.failed.read()
+                again = worker.again.read()
                 started = worker.started.read()
-                if ok == worker.succeeded.read() and bad == worker.failed.read():
+                if ok == worker.succeeded.read() and bad == worker.failed.read() and again == worker.again.read():
                     break
             succeeded += ok
             failed += bad
-            in_flight += started - ok - bad
+            in_flight += started - ok - bad - again
         core.roster_lock.unlock()
         succeeded += core.unrun.succeeded.load()
         failed += core.unrun.failed.load()
         cancelled = core.unrun.cancelled.load()
+        dropped = core.unrun.dropped.load()
+        expired = core.unrun.expired.load()
         withdrawn = core.withdrawn.load()
-        accepted = ring_accepted(&core.ring)
-        resolved = succeeded + failed + cancelled + withdrawn
-        if core.ring.bounded and accepted - resolved - in_flight > core.ring.limit:
+        beside = core.beside.load()
+        accepted = all_accepted(core) + beside
+        resolved = succeeded + failed + cancelled + withdrawn + dropped + expired
+        if core.ring.bounded and not core.planned.load() and accepted - resolved - in_flight > core.ring.limit:
             accepted = resolved + in_flight + core.ring.limit   # the rest came after we began to count
         idle = core.idlers.count.load()         # before the workers, of which they are some
         workers = core.spares.load() - core.gone.load()
         workers += core.reserved.load()
         return Counts(
             accepted - resolved - in_flight, in_flight, workers, idle,
-            accepted, succeeded, failed, cancelled, withdrawn, core.rejected.load(), core.forgotten.load(),
-            core.idlers.woken.load(),
+            accepted, succeeded, failed, cancelled, dropped, expired, withdrawn, core.rejected.load(),
+            core.forgotten.load(), core.idlers.woken.load(), core.again.load(), core.shelf.delayed.load(),
+            core.shelf.retrying.load(),
         )
 
     @property
     def _max_workers(self):
-        return _core(self).max_workers
+        return _core(self).max_workers.load()
 
     @property
     def _capacity(self):
@@ -430,6 +453,17 @@ cdef void _copy_call(FutureBase job, Objects& call) noexcept:
         object_put(&call, arguments[i])
     for i in range(call.size()):
         Py_XINCREF(call[i])
+
+
+def call_of(FutureBase future not None):
+    """(fn, args, kwargs) of a job that has not started; None: it has."""
+    cdef Objects call
+    cdef uint32_t state = future_lock(future)
+    cdef bint waits = state & PHASE == PENDING
+    if waits:
+        _copy_call(future, call)
+    future_unlock(future, state)
+    return _call_as_objects(call) if waits else None
 
 
 cdef _call_as_objects(Objects& call):

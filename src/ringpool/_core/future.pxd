@@ -36,6 +36,10 @@ cdef enum:
     INFLATED = 32           # `_condition` is out: the phase changes under it
     OWNED = 64              # a job of an engine, which starts and settles it
     LOCKED = 128
+    ASKED = 256             # cancel() came while it ran: a request
+
+    DROPPED = 1 << 16       # never in the word: how future_settle counts what it
+    EXPIRED = 1 << 17       # ends before it was started, in place of failed
 
     INLINE = 3              # arguments kept in the record itself
 
@@ -130,6 +134,21 @@ cdef inline void future_drop_call(FutureBase self) noexcept:
     Py_XDECREF(context)
 
 
+cdef inline bint future_put_back(FutureBase self) noexcept:
+    # RUNNING -> PENDING, to be tried again; False: somebody settled it by hand.
+    cdef uint32_t state = future_lock(self)
+    if state & PHASE != RUNNING:
+        future_unlock(self, state)
+        return False
+    future_unlock(self, (state & ~PHASE) | PENDING)
+    return True
+
+
+cdef inline bint is_planned(FutureBase self) noexcept:
+    return extension_of(self) != NULL and extension_of(self).planned
+
+
+cdef Extension* future_extension(FutureBase self) except NULL
 cdef bint future_settle(FutureBase self, uint32_t allowed, uint32_t phase, PyObject* outcome) except -1
 cdef void future_settle_loudly(FutureBase self, PyObject* outcome, uint32_t failed) noexcept
 cdef void future_run_callbacks(FutureBase self) noexcept

@@ -84,6 +84,7 @@ cdef class FutureBase:
         if future_settle(self, 1 << PENDING, phase, NULL):
             future_run_callbacks(self)
             return True
+        _ask(self)
         return self.cancelled()
 
     def set_result(self, result):
@@ -121,7 +122,7 @@ cdef class FutureBase:
 
     def add_done_callback(self, fn):
         # The extension is made first: no allocation under the lock.
-        cdef Extension* extension = _extension(self)
+        cdef Extension* extension = future_extension(self)
         cdef bint kept
         cdef uint32_t state = future_lock(self)
         if state & PHASE < CANCELLED:
@@ -189,7 +190,7 @@ cdef class FutureBase:
 
     @property
     def _done_callbacks(self):
-        cdef Extension* extension = _extension(self)
+        cdef Extension* extension = future_extension(self)
         cdef Objects callbacks
         cdef size_t i
         cdef uint32_t state = future_lock(self)
@@ -201,6 +202,11 @@ cdef class FutureBase:
         for i in range(callbacks.size()):
             Py_DECREF(callbacks[i])
         return copy
+
+    @property
+    def _asked(self):
+        """Was the job asked to end while it ran?"""
+        return self.state.acquire() & ASKED != 0
 
     def _get_snapshot(self):
         cdef uint32_t state = self.state.acquire()
@@ -226,6 +232,15 @@ cdef object future_result(FutureBase self, PyObject* const* args, Py_ssize_t nar
     if kwnames != NULL and nargs == 0 and <tuple>kwnames == ("timeout",):
         return _result(self, <object>args[0])
     raise TypeError("result() takes one argument at most: timeout")
+
+
+cdef void _ask(FutureBase self) noexcept:
+    # A running job is asked to end; it looks at current_job().cancelled.
+    cdef uint32_t state = future_lock(self)
+    if state & PHASE == RUNNING and self.unrun != NULL:
+        state |= ASKED
+        gate_wake_all(&core_of(self.unrun).sleepers)    # the core lives while the job runs, and it does under the lock
+    future_unlock(self, state)
 
 
 # ---- settling --------------------------------------------------------------------
@@ -254,6 +269,10 @@ cdef bint future_settle(FutureBase self, uint32_t allowed, uint32_t phase, PyObj
     if self.unrun != NULL and state & PHASE == PENDING:
         if phase & PHASE != FINISHED:
             self.unrun.cancelled.add(1)
+        elif phase & DROPPED:
+            self.unrun.dropped.add(1)
+        elif phase & EXPIRED:
+            self.unrun.expired.add(1)
         elif phase & FAILED:
             self.unrun.failed.add(1)
         else:
@@ -262,6 +281,7 @@ cdef bint future_settle(FutureBase self, uint32_t allowed, uint32_t phase, PyObj
     if outcome != NULL:
         track_late(<PyObject*>self)
         hand_over(outcome)
+    phase &= ~(DROPPED | EXPIRED)
     future_unlock(self, (state & ~PHASE) | phase)
 
     if condition is not None:
@@ -363,7 +383,7 @@ cdef uint32_t _wait_until_done(FutureBase self, timeout) except? 0:
     if state & PHASE == PENDING and state & OWNED:
         run_here(self)
     if state & PHASE < CANCELLED:
-        extension = _extension(self)
+        extension = future_extension(self)
         state = future_lock(self)
         if state & PHASE < CANCELLED and self.unrun != NULL:
             may_look_out = has_spare_processor(core_of(self.unrun))
@@ -392,7 +412,7 @@ cdef uint32_t _wait_until_done(FutureBase self, timeout) except? 0:
     raise CancelledError
 
 
-cdef Extension* _extension(FutureBase self) except NULL:
+cdef Extension* future_extension(FutureBase self) except NULL:
     cdef Extension* fresh
     cdef uint32_t state
     if extension_of(self) == NULL:
@@ -415,7 +435,7 @@ cdef int _inflate(FutureBase self) except -1:
         hire_spare(self)
     if known & INFLATED:
         return 0
-    extension = _extension(self)
+    extension = future_extension(self)
     condition = threading.Condition()
     waiters = []
     state = future_lock(self)

@@ -2,7 +2,8 @@
 
 from cpython.object cimport PyObject, PyTypeObject
 from cpython.pystate cimport PyThreadState
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+from libcpp cimport bool
 
 
 cdef extern from "layout.hpp" namespace "ringpool" nogil:
@@ -70,6 +71,64 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         Waiter* last
         Word[uint32_t] count
 
+    cdef cppclass Entry:
+        PyObject* job
+        uint64_t arrival
+        int64_t since
+        int64_t due
+        uint64_t key
+        int32_t level
+        uint32_t lane
+        int32_t prefers
+        bint keyed
+        bint holds_key
+
+    cdef cppclass Timer:
+        Entry entry
+        PyObject* call
+
+    cdef cppclass Lane:
+        uint32_t running
+        uint32_t most
+        uint32_t reserve
+        double weight
+        Word[uint64_t] ready
+
+    cdef cppclass Lanes "std::deque<ringpool::Lane>":
+        size_t size() noexcept
+        void resize(size_t) except +
+        Lane& operator[](size_t) noexcept
+
+    cdef cppclass Shelf:
+        Mutex lock
+        Lanes lanes
+        uint32_t workers
+        uint32_t running
+        int64_t ageing
+        bint lifo
+        uint64_t arrivals
+        int64_t closed_until
+        Word[uint64_t] direct
+        Word[uint64_t] waiting
+        Word[uint64_t] delayed
+        Word[uint64_t] retrying
+        Word[uint32_t] runnable
+        uint64_t total() noexcept
+        void look() noexcept
+        bint add(Entry) noexcept
+        bint pick(Entry*) noexcept
+        void put_down(const Entry&, bint) noexcept
+        void free_key(const Entry&) noexcept
+        bint pick_oldest(uint32_t, Entry*) noexcept
+        bint pick_any(Entry*) noexcept
+        bint pick_later(Entry*) noexcept
+        bint rerank(PyObject*, int32_t) noexcept
+        uint64_t set_timer(int64_t, const Entry&, PyObject*, bool*) noexcept
+        PyObject* drop_timer(int64_t, uint64_t) noexcept
+        bint hasten(PyObject*, Entry*) noexcept
+        int64_t next_due() noexcept
+        bint take_due(int64_t, Timer*) noexcept
+
     cdef cppclass Worker:
         Parker parker
         Patience patience
@@ -82,7 +141,13 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         Tally started
         Tally succeeded
         Tally failed
+        Tally again
         Word[PyObject*] current
+        Word[int64_t] began
+        Entry place
+        int64_t delay
+        uint32_t number
+        Entry inbox
 
     cdef cppclass Idlers:
         Mutex lock
@@ -95,18 +160,25 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         size_t size() noexcept
         PyObject*& operator[](size_t) noexcept
         void swap(Objects&) noexcept
+        void clear() noexcept
 
     cdef cppclass Extension:
         Gate gate
         Objects callbacks
         PyObject* condition
         PyObject* waiters
+        bint planned
+        bint judged
+        Entry wish
 
     cdef cppclass Unrun:
         Word[uint64_t] cancelled
         Word[uint64_t] succeeded
         Word[uint64_t] failed
+        Word[uint64_t] dropped
+        Word[uint64_t] expired
         Word[uint64_t] tombstones
+        Core* core
 
     cdef cppclass Cell:
         PyObject* object
@@ -132,6 +204,7 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         uint64_t started
         uint64_t succeeded
         uint64_t failed
+        uint64_t again
 
     cdef cppclass Core:
         Ring ring
@@ -152,23 +225,44 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         Word[uint64_t] removed
         Word[uint64_t] withdrawn
         Word[uint64_t] rejected
-        uint32_t max_workers
+        Word[uint32_t] max_workers
+        Word[uint32_t] min_workers
+        int64_t idle_ns
+        Word[uint32_t] elastic
         Word[uint32_t] reserved
         Word[uint32_t] started
         Word[uint32_t] coming
         Word[uint32_t] gone
+        Word[uint32_t] queueing
         Word[uint32_t] stuck
         Word[uint32_t] spares
         Mutex roster_lock
         Roster roster
         Retired retired
         Word[uint32_t] stop_asked
+        Word[uint32_t] hurried
+        Word[uint32_t] late
+        Word[uint32_t] late_limit
         Word[uint32_t] broken
         Mutex inspection
         Word[uint32_t] inspecting
         bint copies_context
+        bint watched
+        bint ready
+        bint decides
+        bint takes_jobs
+        bint plans_all
+        Word[uint32_t] planned
+        PyTypeObject* again_type
         PyTypeObject* future_type
         Word[uint32_t] references
+        Shelf shelf
+        Word[uint64_t] beside
+        Word[uint64_t]* tallies
+        Word[uint64_t] again
+        Waiter clock
+        Word[uint32_t] keepers
+        Gate sleepers
 
     cdef cppclass Here:
         Core* core
@@ -195,6 +289,7 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
     const int64_t FOREVER
     const int64_t NOW
     int64_t now_ns() noexcept
+    int64_t coarse_now_ns() noexcept
     void relax() noexcept
     bint overflow_put(Ring*, void*) noexcept
     Slot* slots_alloc(size_t) noexcept

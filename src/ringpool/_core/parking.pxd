@@ -77,6 +77,24 @@ cdef inline void _unlist(Idlers* idlers, Worker* worker) noexcept nogil:
     idlers.count.sub(1)
 
 
+cdef inline Worker* unlist_for(Idlers* idlers, int prefers) noexcept nogil:
+    # The idle worker of that number, or any; as P4, but the caller gives the
+    # token, after it has filled the inbox.  NULL: nobody is idle any more.
+    cdef Worker* worker
+    idlers.lock.lock()
+    worker = idlers.top
+    while prefers >= 0 and worker != NULL and worker.number != <unsigned int>prefers:
+        worker = worker.next_idle
+    if worker == NULL:
+        worker = idlers.top
+    if worker != NULL:
+        _unlist(idlers, worker)
+        idlers.searching.add(1)
+        idlers.woken.add(1)
+    idlers.lock.unlock()
+    return worker
+
+
 cdef inline void list_idle(Idlers* idlers, Worker* worker) noexcept nogil:
     # Step W1.
     idlers.lock.lock()
@@ -102,10 +120,17 @@ cdef inline bint unlist_idle(Idlers* idlers, Worker* worker) noexcept nogil:
 
 # ---- users' threads ----------------------------------------------------------
 
-cdef inline void gate_enter(Gate* gate, Waiter* waiter) noexcept nogil:
+cdef inline void gate_enter(Gate* gate, Waiter* waiter, bint first=False) noexcept nogil:
+    # At the end; or first, who was woken and has to wait on.
     gate.lock.lock()
     waiter.next = NULL
     waiter.listed = True
+    if first and gate.first != NULL:
+        waiter.next = gate.first
+        gate.first = waiter
+        gate.count.add(1)
+        gate.lock.unlock()
+        return
     if gate.last != NULL:
         gate.last.next = waiter
     else:

@@ -296,7 +296,7 @@ cdef int _feed(BatchResults self, Engine engine, uint64_t limit) except -1:
         cell.object = item
         fed += 1
         cells.fed.store(fed)
-        if cells.runners.load() < core.max_workers or ring_is_closed(&core.ring):
+        if cells.runners.load() < core.max_workers.load() or ring_is_closed(&core.ring):
             _submit_runner(batch, engine)
         limit -= 1
     return 0

@@ -5,7 +5,7 @@
 # for it at a safe point.
 
 from cpython.object cimport PyObject
-from libc.stdint cimport uint32_t
+from libc.stdint cimport int64_t, uint32_t
 
 from ringpool._core.core cimport deliver, tell_if_quiet
 from ringpool._core.future cimport (
@@ -13,13 +13,14 @@ from ringpool._core.future cimport (
     FutureBase,
     future_arguments,
     future_drop_call,
+    future_put_back,
     future_run_callbacks,
     future_settle_loudly,
     future_settle_quietly,
     future_start,
 )
-from ringpool._core.layout cimport Core, Worker, relax
-from ringpool._core.parking cimport gate_wake_one, list_idle, unlist_idle, wake_one
+from ringpool._core.layout cimport FOREVER, NOW, Core, Entry, Worker, coarse_now_ns, now_ns, relax
+from ringpool._core.parking cimport gate_wake_all, gate_wake_one, list_idle, unlist_idle, wake_all
 from ringpool._core.python cimport (
     Py_DECREF,
     Py_INCREF,
@@ -35,7 +36,8 @@ from ringpool._core.python cimport (
     interpreter_calls,
     take_exception,
 )
-from ringpool._core.ring cimport ring_is_closed, ring_is_drained, ring_ready, ring_take
+from ringpool._core.ring cimport ring_is_closed, ring_is_drained
+from ringpool._core.shelf cimport all_taken, take_next, tell_workers, work_ready
 
 cdef enum:
     SAFE_POINT_JOBS = 64        # jobs between two safe points where the interpreter's wish cannot be seen
@@ -54,6 +56,8 @@ cdef inline bint run_started(Core* core, Worker* me, FutureBase job, bint delive
     if job.kwnames != NULL:
         positional -= PyTuple_GET_SIZE(job.kwnames)
     me.started.bump()
+    if core.watched:
+        me.began.set(coarse_now_ns())
     me.current.release(<PyObject*>job)
     if context != NULL and PyContext_Enter(context) != 0:
         outcome = NULL
@@ -74,6 +78,15 @@ cdef inline bint run_started(Core* core, Worker* me, FutureBase job, bint delive
     if core.inspecting.load():
         core.inspection.lock()
         core.inspection.unlock()
+    if core.planned.relaxed() and outcome.ob_type == core.again_type:
+        me.delay = (<Again>outcome).delay
+        Py_DECREF(outcome)
+        if future_put_back(job):
+            me.again.bump()
+            return False
+        me.delay = -1               # somebody settled it by hand
+        outcome = <PyObject*>None
+        Py_INCREF(outcome)
     if failed:
         me.failed.bump()
     else:
@@ -92,8 +105,11 @@ cdef inline bint run_started(Core* core, Worker* me, FutureBase job, bint delive
 
 
 cdef inline void run_taken(Core* core, Worker* me, PyObject* job) noexcept:
-    # A job fresh from the ring, whose reference the caller owns.
+    # A job fresh from the queue, whose reference the caller owns.
     gate_wake_one(&core.room)
+    if me.place.job != NULL:
+        run_planned(core, me, job)
+        return
     if not future_start(<FutureBase>job):
         core.unrun.tombstones.sub(1)
         deliver(core, job)
@@ -124,49 +140,115 @@ cdef inline void fresh_context() noexcept:
     enter_fresh_context()
 
 
-cdef inline void work(Core* core, Worker* me, object safe_point) noexcept:
-    # From the first look at the ring until the ring is closed and drained.
-    # Steps W1 to W3, F1 and F2 of parking.pxd.
+cdef inline PyObject* take(Core* core, Worker* me) noexcept:
+    cdef PyObject* job = me.inbox.job
+    if job == NULL:
+        return take_next(core, &me.place)
+    me.place = me.inbox
+    me.inbox.job = NULL
+    return job
+
+
+cdef inline bint work(Core* core, Worker* me, object safe_point) noexcept:
+    # From the first look at the queue until it is closed and drained; True: left
+    # before that, its seat given up.  Steps W1 to W3, F1 and F2 of parking.pxd.
     cdef PyObject* job
-    cdef bint closed
+    cdef bint closed, left = False
     cdef uint32_t jobs = 0
     core.idlers.searching.add(1)
     while True:
         closed = ring_is_closed(&core.ring)     # before the look: else the last job could slip in between
-        job = <PyObject*>ring_take(&core.ring)
+        job = take(core, me)
         if job != NULL:
-            if core.idlers.searching.sub(1) == 1 and ring_ready(&core.ring):
-                wake_one(&core.idlers)
+            if core.idlers.searching.sub(1) == 1 and work_ready(core):
+                tell_workers(core)
             while job != NULL:
                 run_taken(core, me, job)
                 jobs += 1
                 if interpreter_calls(me.thread) or jobs % SAFE_POINT_JOBS == 0:
                     call_quietly(safe_point)
-                job = <PyObject*>ring_take(&core.ring)
+                if core.started.relaxed() > core.max_workers.relaxed() and leave_seat(core, core.max_workers.load()):
+                    left = True
+                    break
+                job = take(core, me)
             core.idlers.searching.add(1)
+            if left:
+                break
             continue
         if closed:
-            if ring_is_drained(&core.ring):
+            if all_taken(core):
+                wake_all(&core.idlers)          # who waited for a key or a time: nothing comes any more
                 break
-            relax()                             # a producer has claimed its position and is not done
-            continue
+            if not ring_is_drained(&core.ring):
+                relax()                         # a producer has claimed its position and is not done
+                continue
         list_idle(&core.idlers, me)
-        if (ring_ready(&core.ring) or ring_is_closed(&core.ring)) and unlist_idle(&core.idlers, me):
+        if nothing_to_wait_for(core) and unlist_idle(&core.idlers, me):
             continue
         tell_if_quiet(core)
-        with nogil:
-            me.parker.park(&me.patience if me.answered else NULL)
-    core.idlers.searching.sub(1)
+        if park_idle(core, me):
+            continue
+        if leave_seat(core, core.max_workers.load()) or leave_seat(core, core.min_workers.load()):
+            left = not work_ready(core) or not take_seat(core)
+            if left:
+                break
+    # The last to look passes on what came meanwhile.
+    if core.idlers.searching.sub(1) == 1 and work_ready(core):
+        tell_workers(core)
     tell_if_quiet(core)
+    return left
+
+
+cdef inline bint nothing_to_wait_for(Core* core) noexcept:
+    return work_ready(core) or (ring_is_closed(&core.ring) and all_taken(core))
+
+
+cdef inline bint park_idle(Core* core, Worker* me) noexcept:
+    # True: woken, and counted as searching.  False: idle for too long, likewise counted.
+    cdef int64_t until = FOREVER
+    cdef bint woken
+    if core.started.relaxed() > core.max_workers.relaxed():
+        until = NOW
+    elif core.idle_ns >= 0 and core.started.relaxed() > core.min_workers.relaxed():
+        until = now_ns() + core.idle_ns
+    with nogil:
+        woken = me.parker.park_until(until, &me.patience if me.answered else NULL)
+    if woken:
+        return True
+    if unlist_idle(&core.idlers, me):
+        return False
+    with nogil:
+        me.parker.park(NULL)                    # somebody was faster: the token is coming
+    return True
+
+
+cdef inline bint leave_seat(Core* core, uint32_t least) noexcept:
+    # True: one worker fewer is started, and it is the calling one.
+    cdef uint32_t started = core.started.load()
+    while started > least:
+        if core.started.cas(started, started - 1):
+            return True
+    return False
+
+
+cdef inline bint take_seat(Core* core) noexcept:
+    # One for each of max_workers.  More threads than seats are started only when
+    # a signal handler submits while the thread that it interrupts is hiring.
+    cdef uint32_t started = core.started.load()
+    while started < core.max_workers.load():
+        if core.started.cas(started, started + 1):
+            gate_wake_all(&core.hired)
+            return True
+    return False
 
 
 cdef inline void work_as_spare(Core* core, Worker* me, object safe_point) noexcept:
-    # Until the ring is empty.  Never a searcher, so no producer relies on it.
-    cdef PyObject* job = <PyObject*>ring_take(&core.ring)
+    # Until the queue is empty.  Never a searcher, so no producer relies on it.
+    cdef PyObject* job = take_next(core, &me.place)
     while job != NULL:
         run_taken(core, me, job)
         call_quietly(safe_point)
-        job = <PyObject*>ring_take(&core.ring)
+        job = take_next(core, &me.place)
     tell_if_quiet(core)
 
 
@@ -180,10 +262,24 @@ cdef inline void call_quietly(object function) noexcept:
 cdef class StopFlag:
     cdef Core* core
 
-cdef int hire(Core* core, object initializer, set threads, object name) except -1
+
+cdef class Again:
+    cdef int64_t delay                  # nanoseconds
+
+cdef void run_planned(Core* core, Worker* me, PyObject* job) noexcept
+cdef bint settle_unrun(FutureBase job, error, uint32_t kind) except -1
+cdef void come_again(Core* core, Entry* place, int64_t delay) noexcept
+cdef bint hasten(Core* core, PyObject* job) noexcept
+
+cdef int hire(Core* core, object initializer, object finalizer, set threads, object name) except -1
+cdef hire_for_queued(Core* core, initializer, finalizer, set threads, name)
 cdef bint on_worker_of(Core* core) noexcept
 cdef bint is_hiring_for(Core* core) noexcept
 cdef bint may_run_here(Core* core) noexcept
+# of this thread: what it knows of itself is worker.pyx's, since each module has its own this_thread()
+cdef void belong_to(Core* core) noexcept
+cdef Core* this_core() noexcept
 cdef Worker* this_worker() noexcept
 cdef resolve_queued(Core* core, broken_message)
+cdef resolve_later(Core* core)
 cdef bint fail(FutureBase job, exception) except -1

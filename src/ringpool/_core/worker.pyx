@@ -1,42 +1,61 @@
 """The workers' threads: how they start, what they run, when they leave. Their loop: worker.pxd."""
 
 import contextvars
+import logging
 import os
 import sys
 import threading
 from concurrent.futures.thread import BrokenThreadPool
 
 from cpython.object cimport PyObject
-from libc.stdint cimport uint32_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libcpp cimport bool
 
 from ringpool._core.core cimport core_close, core_release, deliver, tell_if_quiet, unfinished
 from ringpool._core.future cimport (
     CANCELLED_AND_NOTIFIED,
+    DROPPED,
+    EXPIRED,
     FAILED,
     FINISHED,
     PENDING,
+    PHASE,
     RUNNING,
     FutureBase,
+    extension_of,
+    future_lock,
     future_run_callbacks,
     future_settle,
     future_start,
+    future_unlock,
+    is_planned,
 )
 from ringpool._core.layout cimport (
     FOREVER,
     Core,
+    Entry,
     Here,
     Waiter,
     Word,
     Worker,
     name_this_thread,
+    now_ns,
     relax,
     roster_put,
     roster_retire,
     this_thread,
 )
-from ringpool._core.parking cimport gate_enter, gate_leave, gate_wake_all, gate_wake_one, sleep_until_woken
-from ringpool._core.python cimport Py_DECREF, Py_INCREF, current_thread_state
-from ringpool._core.ring cimport ring_is_closed, ring_is_drained, ring_ready, ring_take
+from ringpool._core.parking cimport (
+    gate_enter,
+    gate_leave,
+    gate_wake_all,
+    gate_wake_one,
+    sleep_until_woken,
+    wake_all,
+)
+from ringpool._core.python cimport Py_DECREF, Py_INCREF, Py_XINCREF, current_thread_state
+from ringpool._core.ring cimport ring_is_closed, ring_is_drained
+from ringpool._core.shelf cimport shelf_put_back, shelf_put_down, take_any, take_later, tell_workers, work_ready
 
 from ringpool._core.future import set_worker_hooks
 
@@ -46,6 +65,8 @@ cdef extern from "Python.h":
 
 cdef enum:
     NEW, ALIVE, ABANDONED
+
+logger = logging.getLogger("ringpool")
 
 _spin = os.environ.get("RINGPOOL_SPIN_US", "20")
 if not (_spin.isascii() and _spin.isdigit() and int(_spin) <= 1000):
@@ -65,6 +86,7 @@ cdef class WorkerMain:
     cdef Core* core
     cdef Worker* worker
     cdef object initializer
+    cdef object finalizer               # called on the thread when its last job is done
     cdef set threads                    # the pool's, which lists every worker's thread
     cdef WorkerMain spare_of            # the worker whose wait this one makes up for, or None
     cdef Word[uint32_t] has_spare
@@ -82,13 +104,14 @@ cdef class WorkerMain:
         if not self.phase.cas(expected, ALIVE):
             return                          # whoever started the thread gave up on it
         thread = threading.current_thread()
-        if self.spare_of is None and not _take_seat(self.core):
+        if self.spare_of is None and not take_seat(self.core):
             roster_retire(self.core, self.worker)
             self.threads.discard(thread)
             self.core.reserved.sub(1)
             gate_wake_all(&self.core.quiet)
             return
         name_this_thread(_short_name(thread.name))
+        _number(self.core, self.worker)
         self.worker.ident = thread.ident
         self.worker.thread = current_thread_state()
         this_thread().core = self.core
@@ -101,28 +124,40 @@ cdef class WorkerMain:
             if initializer is not None and not initializer():
                 _break(self.core)
             del initializer
-            work(self.core, self.worker, safe_point)
-            self.core.gone.add(1)
+            left = work(self.core, self.worker, safe_point)
+            if self.finalizer is not None:
+                call_quietly(self.finalizer)
+            if left:
+                roster_retire(self.core, self.worker)
+                self.threads.discard(thread)
+                self.core.reserved.sub(1)
+            else:
+                self.core.gone.add(1)
         else:
             _work_as_spare(self)
             roster_retire(self.core, self.worker)
             self.threads.discard(thread)
             self.core.spares.sub(1)
+            _allow_workers(self.core)
         this_thread().core = NULL
         this_thread().worker = NULL
         this_thread().main = NULL
         gate_wake_all(&self.core.quiet)
 
 
-cdef bint _take_seat(Core* core) noexcept:
-    # One for each of max_workers.  More threads than seats are started only when
-    # a signal handler submits while the thread that it interrupts is hiring.
-    cdef uint32_t started = core.started.load()
-    while started < core.max_workers:
-        if core.started.cas(started, started + 1):
-            gate_wake_all(&core.hired)
-            return True
-    return False
+cdef void _number(Core* core, Worker* me) noexcept:
+    # The lowest that no worker of this pool has.
+    cdef size_t i = 0
+    cdef uint32_t number = 0
+    core.roster_lock.lock()
+    while i < core.roster.size():
+        if core.roster[i] != me and core.roster[i].thread != NULL and core.roster[i].number == number:
+            number += 1
+            i = 0
+        else:
+            i += 1
+    me.number = number
+    core.roster_lock.unlock()
 
 
 cdef _work_as_spare(WorkerMain self):
@@ -132,7 +167,7 @@ cdef _work_as_spare(WorkerMain self):
     while True:
         work_as_spare(self.core, self.worker, safe_point)
         self.spare_of.has_spare.store(0)
-        if not ring_ready(&self.core.ring):
+        if not work_ready(self.core):
             return
         expected = 0
         if not self.spare_of.has_spare.cas(expected, 1):
@@ -155,13 +190,13 @@ cdef bytes _short_name(str name):
 
 # ---- hiring ------------------------------------------------------------------------
 
-cdef int hire(Core* core, object initializer, set threads, object name) except -1:
+cdef int hire(Core* core, object initializer, object finalizer, set threads, object name) except -1:
     # The thread first, then the job: if no thread can be started and there is
     # none, the error leaves no trace of the job; if there is one, it will do.
     # The caller has counted itself in `coming`: jobs about to be put want a
     # worker each, as those that are queued or run.
     cdef Waiter waiter
-    while not _hire_one(core, initializer, threads, name):
+    while not _hire_one(core, initializer, finalizer, threads, name):
         # Another thread is starting the first worker, which may fail.
         gate_enter(&core.hired, &waiter)
         if core.started.load() or not core.reserved.load():
@@ -175,7 +210,7 @@ cdef int hire(Core* core, object initializer, set threads, object name) except -
     return 0
 
 
-cdef bint _hire_one(Core* core, object initializer, set threads, object name) except -1:
+cdef bint _hire_one(Core* core, object initializer, object finalizer, set threads, object name) except -1:
     # False: there is no worker yet, and somebody else is at it.
     cdef Here* here = &this_thread()
     cdef Core* hiring_before = here.hiring
@@ -184,14 +219,14 @@ cdef bint _hire_one(Core* core, object initializer, set threads, object name) ex
     while True:
         if ring_is_closed(&core.ring):
             return True
-        if reserved >= core.max_workers + reentrant or core.coming.load() + unfinished(core) <= reserved:
+        if reserved >= core.max_workers.load() + reentrant or core.coming.load() + unfinished(core) <= reserved:
             # Never wait for a frame that stands still below this one.
             return reentrant or core.started.load() != 0 or reserved == 0
         if core.reserved.cas(reserved, reserved + 1):
             break
     here.hiring = core
     try:
-        interrupted = _start(core, initializer, None, threads, f"{name}_{reserved}")
+        interrupted = _start(core, initializer, finalizer, None, threads, f"{name}_{reserved}")
     except BaseException as error:
         core.reserved.sub(1)
         gate_wake_all(&core.quiet)
@@ -204,6 +239,14 @@ cdef bint _hire_one(Core* core, object initializer, set threads, object name) ex
     if interrupted is not None:
         raise interrupted
     return True
+
+
+cdef hire_for_queued(Core* core, initializer, finalizer, set threads, name):
+    # After the put, where the worker that a producer relied on may have left.
+    try:
+        _hire_one(core, initializer, finalizer, threads, name)
+    except Exception:
+        pass                                    # the least number of workers is there
 
 
 def _hire_spare(FutureBase job):
@@ -220,22 +263,32 @@ def _hire_spare(FutureBase job):
     if not mine.has_spare.cas(expected, 1):
         return
     core.spares.add(1)
+    _allow_workers(core)
     try:
-        interrupted = _start(core, None, mine, mine.threads, _spare_name(threading.current_thread().name))
+        interrupted = _start(core, None, None, mine, mine.threads, _spare_name(threading.current_thread().name))
     except BaseException:
         mine.has_spare.store(0)
         core.spares.sub(1)
+        _allow_workers(core)
         gate_wake_all(&core.quiet)
         raise
     if interrupted is not None:
         raise interrupted
 
 
+cdef void _allow_workers(Core* core) noexcept:
+    # What lanes have reserved is reckoned from as many as there may be now.
+    core.shelf.lock.lock()
+    core.shelf.workers = core.max_workers.load() + core.spares.load()
+    core.shelf.look()
+    core.shelf.lock.unlock()
+
+
 cdef _spare_name(name):
     return name if name.endswith("_spare") else name + "_spare"
 
 
-cdef object _start(Core* core, initializer, WorkerMain spare_of, set threads, name):
+cdef object _start(Core* core, initializer, finalizer, WorkerMain spare_of, set threads, name):
     # When this raises there is no worker.  When a signal handler raised while
     # we waited for a thread that did start, there is one: that exception is
     # returned.
@@ -249,6 +302,7 @@ cdef object _start(Core* core, initializer, WorkerMain spare_of, set threads, na
     main.core = core
     main.worker = worker
     main.initializer = initializer
+    main.finalizer = finalizer
     main.threads = threads
     main.spare_of = spare_of
     thread = threading.Thread(target=main, name=name, daemon=False, **_THREAD_OPTIONS)
@@ -264,6 +318,114 @@ cdef object _start(Core* core, initializer, WorkerMain spare_of, set threads, na
     return None
 
 
+# ---- jobs with a plan -----------------------------------------------------------------
+
+cdef class Again:
+    """What an attempt returns that is not to be the last: *delay*, in nanoseconds, until the next."""
+
+    def __init__(self, int64_t delay):
+        self.delay = delay
+
+
+cdef void run_planned(Core* core, Worker* me, PyObject* job) noexcept:
+    # A job from the shelf, whose reference and place the caller owns.
+    cdef Entry place = me.place
+    cdef int64_t hold = -1
+    if is_planned(<FutureBase>job) and extension_of(<FutureBase>job).judged:
+        hold = _judge(<FutureBase>job, place.since)
+    if hold >= 0 and shelf_put_back(core, &place, hold):
+        return
+    me.delay = -1
+    if not future_start(<FutureBase>job):
+        core.unrun.tombstones.sub(1)
+        Py_INCREF(job)
+        deliver(core, job)
+    elif run_started(core, me, <FutureBase>job, True):
+        future_run_callbacks(<FutureBase>job)
+    if me.delay >= 0:
+        core.again.add(1)
+        shelf_put_down(core, &place, True)
+        come_again(core, &place, me.delay)
+        return
+    shelf_put_down(core, &place, False)
+    Py_DECREF(job)
+    me.taken.bump()
+
+
+cdef int64_t _judge(FutureBase job, int64_t since) noexcept:
+    # Asks the plan whether the job may start: negative: it may, or has just been
+    # resolved; else for how many ns nothing may.
+    cdef uint32_t state = future_lock(job)
+    cdef PyObject* plan = job.call[0] if state & PHASE == PENDING else NULL
+    Py_XINCREF(plan)
+    future_unlock(job, state)
+    if plan == NULL:
+        return -1
+    verdict = <object>plan
+    Py_DECREF(plan)
+    try:
+        verdict = verdict.verdict((now_ns() - since) * 1e-9)
+        if verdict is None:
+            return -1
+        if isinstance(verdict, float):
+            return <int64_t>(<double>verdict * 1e9)
+        expired, error = verdict
+        settle_unrun(job, error, EXPIRED if expired else DROPPED)
+    except BaseException:
+        logger.exception("exception in what decides whether a job may start: it starts")
+    return -1
+
+
+cdef bint settle_unrun(FutureBase job, error, uint32_t kind) except -1:
+    # Ends a job that has not started; False: it has, or has ended.
+    Py_INCREF(<PyObject*>error)
+    if not future_settle(job, 1 << PENDING, FINISHED | FAILED | kind, <PyObject*>error):
+        Py_DECREF(<PyObject*>error)
+        return False
+    future_run_callbacks(job)
+    return True
+
+
+cdef void come_again(Core* core, Entry* place, int64_t delay) noexcept:
+    # Takes over the reference.  A cancel() in between finds it PENDING, and then
+    # either it or we find the other's change: the state, the timer.
+    cdef bool soonest = False
+    cdef uint64_t timer = 0
+    cdef PyObject* job = place.job
+    Py_INCREF(job)
+    core.shelf.lock.lock()
+    if delay > 0:
+        timer = core.shelf.set_timer(now_ns() + delay, place[0], NULL, &soonest)
+    if timer == 0:
+        place.since = now_ns()
+        core.shelf.add(place[0])
+    core.shelf.lock.unlock()
+    if timer == 0:
+        tell_workers(core)
+    elif soonest:
+        core.clock.parker.unpark()
+    if (<FutureBase>job).state.load() & PHASE != PENDING or core.stop_asked.load() or core.hurried.load():
+        hasten(core, job)
+    Py_DECREF(job)
+
+
+cdef bint hasten(Core* core, PyObject* job) noexcept:
+    # A job that is due later is due now.
+    cdef Entry entry
+    cdef bint found
+    core.shelf.lock.lock()
+    found = core.shelf.hasten(job, &entry)
+    if found:
+        if entry.arrival == 0:
+            core.shelf.arrivals += 1
+            entry.arrival = core.shelf.arrivals
+        core.shelf.add(entry)
+    core.shelf.lock.unlock()
+    if found:
+        tell_workers(core)
+    return found
+
+
 # ---- resolving what no worker will run ----------------------------------------------
 
 cdef _break(Core* core):
@@ -274,33 +436,52 @@ cdef _break(Core* core):
 
 
 cdef resolve_queued(Core* core, broken_message):
-    # Everything still in the ring: cancelled, or failed with BrokenThreadPool.
-    # The purge is counted first: items of maps, which are not in the ring, go by it.
+    # Everything still in the queue: cancelled, or failed with BrokenThreadPool.
+    # The purge is counted first: items of maps, which are not in the queue, go by it.
     cdef PyObject* job
     core.purges.add(1)
     gate_wake_all(&core.mapping)
     while True:
-        job = <PyObject*>ring_take(&core.ring)
-        if job == NULL:
-            if not ring_is_closed(&core.ring) or ring_is_drained(&core.ring):
-                break
+        job = take_any(core)
+        if job != NULL:
+            _resolve(core, job, broken_message)
+        elif not ring_is_closed(&core.ring) or ring_is_drained(&core.ring):
+            break
+        else:
             relax()                             # a producer has claimed its position and is not done
-            continue
-        try:
-            if broken_message is None:
-                future_settle(<FutureBase>job, 1 << PENDING, CANCELLED_AND_NOTIFIED, NULL)
-            else:
-                fail(<FutureBase>job, BrokenThreadPool(broken_message))
-        finally:
-            core.unrun.tombstones.sub(1)
-            Py_INCREF(job)
-            deliver(core, job)
-            core.removed.add(1)
-            gate_wake_one(&core.room)
-            # Last, when the books are right: a callback may wait for the end.
-            future_run_callbacks(<FutureBase>job)
-            Py_DECREF(job)
+    if ring_is_closed(&core.ring):
+        wake_all(&core.idlers)                  # who waited for a key or a time
     tell_if_quiet(core)
+
+
+cdef resolve_later(Core* core):
+    # What is not due yet, and nothing will wait for a time from now on.
+    cdef PyObject* job
+    core.hurried.store(1)
+    job = take_later(core)
+    while job != NULL:
+        _resolve(core, job, None)
+        job = take_later(core)
+    if ring_is_closed(&core.ring):
+        wake_all(&core.idlers)
+    tell_if_quiet(core)
+
+
+cdef _resolve(Core* core, PyObject* job, broken_message):
+    try:
+        if broken_message is None:
+            future_settle(<FutureBase>job, 1 << PENDING, CANCELLED_AND_NOTIFIED, NULL)
+        else:
+            fail(<FutureBase>job, BrokenThreadPool(broken_message))
+    finally:
+        core.unrun.tombstones.sub(1)
+        Py_INCREF(job)
+        deliver(core, job)
+        core.removed.add(1)
+        gate_wake_one(&core.room)
+        # Last, when the books are right: a callback may wait for the end.
+        future_run_callbacks(<FutureBase>job)
+        Py_DECREF(job)
 
 
 cdef bint fail(FutureBase job, exception) except -1:
@@ -326,6 +507,15 @@ cdef bint is_hiring_for(Core* core) noexcept:
 cdef bint may_run_here(Core* core) noexcept:
     # May the calling thread run jobs of this pool in place of a wait for them?
     return this_thread().core == core or (this_thread().hiring == core and not core.started.load())
+
+
+cdef void belong_to(Core* core) noexcept:
+    # For a thread that is no worker and must not wait for the end of its own queue.
+    this_thread().core = core
+
+
+cdef Core* this_core() noexcept:
+    return this_thread().core
 
 
 cdef Worker* this_worker() noexcept:
@@ -375,6 +565,10 @@ def _run_here(FutureBase job):
     cdef Worker* me = here.worker
     cdef bint watched
     if core == NULL or job.unrun != &core.unrun or not may_run_here(core):
+        return
+    if is_planned(job):
+        # Its key, its lane and its back-off are the shelf's business.
+        _hire_spare(job)
         return
     Py_EnterRecursiveCall(" while a job waits for a job")
     try:

@@ -1,0 +1,367 @@
+"""What a face may do with a job that has a plan, or with one that found no room."""
+
+from concurrent.futures import InvalidStateError
+
+from cpython.object cimport PyObject
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+
+from ringpool._core.admission cimport enter, enter_and_hire, make_job, put_when_room
+from ringpool._core.core cimport core_release, deliver, tell_if_quiet
+from ringpool._core.engine cimport Engine
+from ringpool._core.future cimport (
+    ASKED,
+    DROPPED,
+    EXPIRED,
+    FAILED,
+    FINISHED,
+    PENDING,
+    PHASE,
+    FutureBase,
+    extension_of,
+    future_extension,
+    future_lock,
+    future_run_callbacks,
+    future_settle,
+    future_start,
+    future_unlock,
+    is_planned,
+)
+from ringpool._core.layout cimport Core, Entry, Extension, Waiter, Worker, now_ns, roster_put, roster_retire
+from ringpool._core.parking cimport gate_enter, gate_leave, gate_wake_all, gate_wake_one, sleep_until_woken, wake_all
+from ringpool._core.python cimport Py_DECREF, Py_INCREF, current_thread_state
+from ringpool._core.ring cimport CLOSED, PUT, Put, ring_is_closed
+from ringpool._core.shelf cimport queue_put, take_oldest, tell_workers
+from ringpool._core.worker cimport come_again, hasten, hire_for_queued, run_started, settle_unrun, this_core, this_worker
+
+# ---- into the queue -------------------------------------------------------------------
+
+def submit_planned(
+    Engine pool not None, plan, int32_t level, uint32_t lane, key, int64_t due, bint judged, int32_t prefers,
+    int64_t deadline,
+):
+    """
+    Queue a job whose function is *plan*, without arguments; returns its future.
+
+    *key*: a hash, or None. *due*, *deadline* (for room): on the monotonic
+    clock, ns; of *deadline* 0 means at once or not at all, -1 without limit.
+    *judged*: ``plan.verdict(seconds waited)`` is asked before each start.
+    """
+    cdef Core* core = pool.core
+    cdef PyObject* call[1]
+    cdef PyObject* job
+    cdef Extension* extension
+    call[0] = <PyObject*>plan
+    core.planned.store(1)
+    job = make_job(core, call, 1, NULL)
+    future = <object>job
+    try:
+        extension = future_extension(<FutureBase>job)
+    except:
+        Py_DECREF(job)
+        Py_DECREF(job)
+        raise
+    extension.planned = True
+    extension.judged = judged
+    extension.wish.level = level
+    extension.wish.lane = lane
+    extension.wish.due = due
+    extension.wish.prefers = prefers
+    if key is not None:
+        extension.wish.keyed = True
+        extension.wish.key = <uint64_t><int64_t>key
+    if core.started.relaxed() >= core.max_workers.relaxed() and not core.elastic.relaxed():
+        job = enter(pool, core, job, &extension.wish, deadline)
+    else:
+        job = enter_and_hire(pool, core, job, &extension.wish, deadline)
+    future = <object>job
+    Py_DECREF(job)
+    return future
+
+
+def put_within(Engine pool not None, FutureBase future not None, int64_t deadline):
+    """As :func:`put_again`, but waits for room until *deadline* (now_ns; -1: without limit)."""
+    cdef Core* core = pool.core
+    cdef PyObject* job = <PyObject*>future
+    cdef Put put
+    Py_INCREF(job)
+    try:
+        put = put_when_room(core, job, _wish(future), deadline)
+    except:
+        Py_DECREF(job)
+        raise
+    if put == PUT:
+        tell_workers(core)
+        return True
+    Py_DECREF(job)
+    return None if put == CLOSED else False
+
+
+def put_again(Engine pool not None, FutureBase future not None):
+    """Another attempt to queue a job that had found no room; None: it is closed, False: no room."""
+    cdef Core* core = pool.core
+    cdef PyObject* job = <PyObject*>future
+    cdef Put put
+    Py_INCREF(job)
+    put = queue_put(core, job, _wish(future))
+    if put == PUT:
+        tell_workers(core)
+        return True
+    Py_DECREF(job)
+    return None if put == CLOSED else False
+
+
+cdef Entry* _wish(FutureBase future) noexcept:
+    return &extension_of(future).wish if is_planned(future) else NULL
+
+
+# ---- what found no room ---------------------------------------------------------------
+
+def lane_of(FutureBase future not None):
+    """The number of the lane that a job is for, and whether it has a key."""
+    cdef Entry* wish = _wish(future)
+    if wish == NULL:
+        return 0, False
+    return wish.lane, wish.keyed
+
+
+def reject(Engine pool not None, FutureBase future not None, error, bint counts=True):
+    """End a job that was not queued, with *error* or, None, without a word; it counts as rejected, not as accepted."""
+    cdef uint32_t state = future_lock(future)
+    future.unrun = NULL
+    future_unlock(future, state)
+    if counts:
+        pool.core.rejected.add(1)
+    if error is not None:
+        settle_unrun(future, error, 0)
+
+
+def drop_unqueued(Engine pool not None, FutureBase future not None, error):
+    """End a job that was not queued; it counts as accepted and dropped."""
+    pool.core.beside.add(1)
+    settle_unrun(future, error, DROPPED)
+    pool.core.unrun.tombstones.sub(1)
+
+
+def drop_oldest(Engine pool not None, uint32_t lane, error):
+    """Take out the oldest job of the lane's lowest level and end it with *error*; its future, or None: there is none."""
+    cdef Core* core = pool.core
+    cdef PyObject* job = take_oldest(core, lane)
+    if job == NULL:
+        return None
+    future = <object>job
+    settle_unrun(<FutureBase>job, error, DROPPED)
+    core.unrun.tombstones.sub(1)
+    deliver(core, job)
+    core.removed.add(1)
+    tell_if_quiet(core)
+    return future
+
+
+def run_unqueued(Engine pool not None, FutureBase future not None):
+    """Run a job that was not queued, on the calling thread."""
+    cdef Core* core = pool.core
+    cdef Worker* me = new Worker()
+    cdef Entry place
+    if not roster_put(core, me):
+        del me
+        raise MemoryError
+    me.thread = current_thread_state()
+    core.beside.add(1)
+    if not future_start(future):
+        core.unrun.tombstones.sub(1)
+    elif run_started(core, me, future, False):
+        future_run_callbacks(future)
+    if me.delay >= 0:                       # it will be tried again, by a worker
+        place = _wish(future)[0]
+        place.job = <PyObject*>future
+        Py_INCREF(place.job)
+        core.shelf.lock.lock()
+        core.shelf.arrivals += 1
+        place.arrival = core.shelf.arrivals
+        core.shelf.direct.add(1)
+        core.shelf.lock.unlock()
+        core.beside.sub(1)
+        come_again(core, &place, me.delay)
+    roster_retire(core, me)
+
+
+# ---- while it waits ---------------------------------------------------------------------
+
+def end_unstarted(FutureBase future not None, error, bint expired):
+    """End a job that has not started; False: it has started or ended."""
+    return settle_unrun(future, error, EXPIRED if expired else 0)
+
+
+def make_due(Engine pool not None, FutureBase future not None):
+    """A job that is delayed or waits to be tried again is due now; False: it is neither."""
+    return hasten(pool.core, <PyObject*>future)
+
+
+def change_level(Engine pool not None, FutureBase future not None, int32_t level):
+    """Of a job that waits; False: it does not. Looks through the whole queue, under its lock."""
+    cdef bint found
+    cdef Core* core = pool.core
+    core.planned.store(1)
+    core.shelf.lock.lock()
+    found = core.shelf.rerank(<PyObject*>future, level)
+    core.shelf.lock.unlock()
+    return found
+
+
+# ---- while it runs ------------------------------------------------------------------------
+
+def sleep_in_job(seconds):
+    """Sleep until *seconds* have passed or somebody may want the job to end: look who."""
+    cdef Core* core = this_core()
+    cdef Waiter waiter
+    cdef PyObject* job = this_worker().current.relaxed()
+    cdef int64_t deadline = now_ns() + <int64_t>(<double>seconds * 1e9)
+    cdef int woken
+    gate_enter(&core.sleepers, &waiter)
+    if core.stop_asked.load() or (<FutureBase>job).state.load() & ASKED:
+        gate_leave(&core.sleepers, &waiter)
+        return
+    try:
+        woken = sleep_until_woken(&waiter, deadline)
+    except:
+        gate_leave(&core.sleepers, &waiter)
+        raise
+    if not woken:
+        gate_leave(&core.sleepers, &waiter)
+
+
+def wake_sleepers(Engine pool not None):
+    """Every job that sleeps looks whether it was asked to end."""
+    gate_wake_all(&pool.core.sleepers)
+
+
+def end_running(FutureBase future not None, error):
+    """End a running job's future with *error* while its function goes on; False: it has ended, or does not run."""
+    try:
+        future.set_exception(error)
+    except InvalidStateError:
+        return False
+    return True
+
+
+def lateness_begins(Engine pool not None):
+    """
+    A running job's future has ended, and its function has not: one more worker, unless there are enough such.
+
+    True: there is one, which :func:`lateness_ends` takes back.
+    """
+    cdef Core* core = pool.core
+    core.elastic.store(1)
+    if core.late.add(1) >= core.late_limit.load():
+        return False
+    core.max_workers.add(1)
+    core.min_workers.add(1)
+    _allow(core)
+    hire_for_queued(core, pool._worker_initializer, pool._worker_finalizer, pool._threads, pool._thread_name_prefix)
+    return True
+
+
+def lateness_ends(Engine pool not None, bint replaced):
+    """It has come to an end; *replaced*: what :func:`lateness_begins` said."""
+    cdef Core* core = pool.core
+    core.late.sub(1)
+    if replaced:
+        core.min_workers.sub(1)
+        core.max_workers.sub(1)
+        _allow(core)
+        wake_all(&core.idlers)              # one too many: an idle one may go
+
+
+cdef void _allow(Core* core) noexcept:
+    core.shelf.lock.lock()
+    core.shelf.workers = core.max_workers.load() + core.spares.load()
+    core.shelf.look()
+    core.shelf.lock.unlock()
+
+
+def late(Engine pool not None):
+    """Jobs whose future has ended before their function."""
+    return pool.core.late.load()
+
+
+# ---- counting ---------------------------------------------------------------------------------
+
+def count(Engine pool not None, uint32_t what):
+    """One more of the face's own counter number *what*, below 8."""
+    pool.core.tallies[what & 7].add(1)
+
+
+def counted(Engine pool not None):
+    """All eight of them."""
+    return [pool.core.tallies[i].load() for i in range(8)]
+
+
+# ---- the queue itself -----------------------------------------------------------------------
+
+def configure(
+    Engine pool not None, *, bint planned, bint lifo, int64_t ageing, bint ready, bint decides, bint plans_all,
+    bint watched, lanes, uint32_t min_workers, int64_t idle_ns, uint32_t late_limit,
+):
+    """Before the first job. *lanes*: (most running, reserved workers, weight) of each."""
+    cdef Core* core = pool.core
+    cdef size_t i
+    core.takes_jobs = True
+    core.shelf.lifo = lifo
+    core.shelf.ageing = ageing
+    core.ready = ready
+    core.decides = decides
+    core.plans_all = plans_all
+    core.watched = watched
+    core.min_workers.store(min_workers)
+    core.idle_ns = idle_ns
+    core.late_limit.store(late_limit)
+    if idle_ns >= 0:
+        core.elastic.store(1)
+    core.shelf.lanes.resize(len(lanes))
+    for i in range(core.shelf.lanes.size()):
+        core.shelf.lanes[i].most = lanes[i][0]
+        core.shelf.lanes[i].reserve = lanes[i][1]
+        core.shelf.lanes[i].weight = lanes[i][2]
+    if planned:
+        core.planned.store(1)
+
+
+def resize(Engine pool not None, uint32_t workers, int32_t least):
+    """From now on so many workers: the missing ones are started as jobs wait, those too many leave after their job."""
+    cdef Core* core = pool.core
+    cdef uint32_t before
+    core.elastic.store(1)
+    core.max_workers.store(workers)
+    core.min_workers.store(least)
+    _allow(core)
+    wake_all(&core.idlers)
+    before = core.reserved.load() + 1
+    while before != core.reserved.load():       # one for each job that waits
+        before = core.reserved.load()
+        hire_for_queued(core, pool._worker_initializer, pool._worker_finalizer, pool._threads, pool._thread_name_prefix)
+
+
+def lane_counts(Engine pool not None):
+    """(waiting, running) of each lane; jobs behind a key and those not due are in no lane."""
+    cdef Core* core = pool.core
+    cdef size_t i
+    found = []
+    core.shelf.lock.lock()
+    cdef size_t n = core.shelf.lanes.size()
+    core.shelf.lock.unlock()
+    for i in range(n):
+        found.append((core.shelf.lanes[i].ready.load(), core.shelf.lanes[i].running))
+    return found
+
+
+def worker_number():
+    """Of the calling thread, from 0; None: it is no worker."""
+    return None if this_worker() == NULL else this_worker().number
+
+
+def current_plan():
+    """The plan of the job that the calling thread is running; None: it has none."""
+    cdef PyObject* job = this_worker().current.relaxed() if this_worker() != NULL else NULL
+    if job == NULL or not is_planned(<FutureBase>job):
+        return None
+    return <object>(<FutureBase>job).call[0]

@@ -1,0 +1,303 @@
+// The shelf: jobs that wait in an order of their own, and what is due later.
+// A container and its rules; who may touch it when stands in shelf.pxd.
+//
+// Order.  A job is accepted with an arrival number.  Inside a lane the first
+// job of each level competes, and the one with the smallest
+//
+//     arrival - level * ageing
+//
+// is next: a level is worth `ageing` places in the queue, so a job of a lower
+// level is passed by so many later ones at the most, and none starves.
+// Among lanes, those that may start a job take turns by weight (stride
+// scheduling: C. Waldspurger and W. Weihl, 1995; a lane that comes back from
+// idle starts where the others are).
+//
+// Keys.  Of the jobs of one key one at a time is in a lane, runs, or waits to
+// be tried again; the others stand behind it in the order of their arrival.
+//
+// Lanes.  A lane may start a job when fewer than `most` of its jobs run, and
+// a worker is left when those that other lanes have reserved are set aside.
+#pragma once
+
+#include <deque>
+#include <exception>
+#include <iterator>
+#include <limits>
+#include <map>
+#include <unordered_map>
+#include <vector>
+
+#include "words.hpp"
+
+struct _object;
+
+namespace ringpool {
+
+struct Entry {
+    _object *job = nullptr;         // the shelf owns a reference
+    std::uint64_t arrival = 0;      // 0: not accepted yet
+    std::int64_t since = 0;         // when it was (now_ns), or came back from a delay
+    std::int64_t due = 0;           // now_ns before which it is not started; 0: at once
+    std::uint64_t key = 0;
+    std::int32_t level = 0;
+    std::uint32_t lane = 0;
+    std::int32_t prefers = -1;      // number of the worker that it would like
+    bool keyed = false;
+    bool holds_key = false;
+};
+
+struct Lane {
+    std::map<std::int32_t, std::map<std::uint64_t, Entry>> levels;  // by arrival
+    std::uint32_t running = 0;
+    std::uint32_t most = std::numeric_limits<std::uint32_t>::max();
+    std::uint32_t reserve = 0;
+    double weight = 1.0;
+    double pass = 0.0;              // of stride scheduling: grows by 1 / weight for each job started
+    Word<std::uint64_t> ready;      // jobs in it
+};
+
+struct Timer {
+    Entry entry;                    // goes back to its lane; or
+    _object *call = nullptr;        // is called; owned
+    std::uint64_t id = 0;
+};
+
+class Shelf {
+    std::unordered_map<std::uint64_t, std::map<std::uint64_t, Entry>> keys;     // held keys, and who stands behind
+    std::multimap<std::int64_t, Timer> timers;
+    double pass_now = 0.0;          // of the lane that started last
+    std::uint64_t last_id = 0;
+
+    std::int64_t rank(const Entry &entry) const noexcept {
+        return std::int64_t(entry.arrival) - std::int64_t(entry.level) * ageing;
+    }
+    void seat(const Entry &entry) {         // into its lane; may throw bad_alloc
+        Lane &lane = lanes[entry.lane];
+        lane.levels[entry.level].emplace(entry.arrival, entry);
+        if (lane.ready.relaxed() == 0 && lane.pass < pass_now) lane.pass = pass_now;
+        lane.ready.add(1);
+    }
+    using Level = std::map<std::int32_t, std::map<std::uint64_t, Entry>>::iterator;
+    Entry unseat(Lane &lane, Level level, bool newest) noexcept {
+        auto place = newest ? std::prev(level->second.end()) : level->second.begin();
+        Entry entry = place->second;
+        level->second.erase(place);
+        if (level->second.empty()) lane.levels.erase(level);
+        lane.ready.sub(1);
+        return entry;
+    }
+    Level best(Lane &lane) noexcept {
+        Level found = lane.levels.begin();
+        for (auto level = lane.levels.begin(); level != lane.levels.end(); ++level) {
+            const Entry &a = lifo ? level->second.rbegin()->second : level->second.begin()->second;
+            const Entry &b = lifo ? found->second.rbegin()->second : found->second.begin()->second;
+            if (lifo ? a.level > b.level : rank(a) < rank(b)) found = level;
+        }
+        return found;
+    }
+    // Workers that other lanes have reserved and do not use.
+    std::uint32_t set_aside(const Lane &lane) const noexcept {
+        std::uint32_t sum = 0;
+        for (const Lane &other : lanes)
+            if (&other != &lane && other.reserve > other.running) sum += other.reserve - other.running;
+        return sum;
+    }
+    bool may_start(const Lane &lane) const noexcept {
+        if (lane.ready.relaxed() == 0 || lane.running >= lane.most) return false;
+        std::uint32_t aside = set_aside(lane);
+        return aside == 0 || running + aside < workers;
+    }
+    Lane *next_lane() noexcept {
+        Lane *found = nullptr;
+        for (Lane &lane : lanes)
+            if (may_start(lane) && (!found || lane.pass < found->pass)) found = &lane;
+        return found;
+    }
+
+public:
+    Mutex lock;
+    std::deque<Lane> lanes{1};
+    std::uint32_t workers = 1;              // that there may be
+    std::uint32_t running = 0;              // jobs that were picked and not put down
+    std::int64_t ageing = 1;
+    bool lifo = false;
+    std::uint64_t arrivals = 0;
+    std::int64_t closed_until = 0;          // now_ns before which no job is picked: a rate limit said so
+
+    Word<std::uint64_t> direct;             // jobs that were accepted here and not in the ring
+    Word<std::uint64_t> waiting;            // in lanes and behind keys
+    Word<std::uint64_t> delayed;            // timers that hold a job which has not run
+    Word<std::uint64_t> retrying;           // and one that has
+    Word<std::uint32_t> runnable;           // would a pick succeed?
+
+    std::uint64_t total() noexcept { return waiting.load() + delayed.load() + retrying.load(); }
+
+    // Brings `runnable` up to date; ends every change.
+    void look() noexcept { runnable.store(closed_until == 0 && next_lane() != nullptr); }
+
+    // False: no memory, and nothing happened.
+    bool add(Entry entry) noexcept {
+        try {
+            if (entry.keyed && !entry.holds_key) {
+                auto found = keys.find(entry.key);
+                if (found != keys.end()) {
+                    found->second.emplace(entry.arrival, entry);
+                    waiting.add(1);
+                    return true;
+                }
+                keys[entry.key];
+                entry.holds_key = true;
+                try { seat(entry); } catch (...) { keys.erase(entry.key); return false; }
+            } else {
+                seat(entry);
+            }
+        } catch (...) { return false; }
+        waiting.add(1);
+        look();
+        return true;
+    }
+
+    bool pick(Entry *out) noexcept {
+        if (closed_until != 0) return false;
+        Lane *lane = next_lane();
+        if (!lane) return false;
+        *out = unseat(*lane, best(*lane), lifo);
+        waiting.sub(1);
+        pass_now = lane->pass;
+        lane->pass += 1.0 / lane->weight;
+        ++lane->running;
+        ++running;
+        look();
+        return true;
+    }
+
+    // What was picked has stopped running; with its key, unless it will come again.
+    void put_down(const Entry &entry, bool comes_again) noexcept {
+        --lanes[entry.lane].running;
+        --running;
+        if (!comes_again) free_key(entry);
+        look();
+    }
+
+    void free_key(const Entry &entry) noexcept {
+        if (!entry.holds_key) return;
+        auto found = keys.find(entry.key);
+        if (found->second.empty()) { keys.erase(found); return; }
+        auto node = found->second.extract(found->second.begin());
+        Entry next = node.mapped();
+        next.holds_key = true;
+        Lane &lane = lanes[next.lane];
+        // The node that held it behind its key now holds it in the lane.  A level
+        // of its own is the one allocation; without memory it takes any level's.
+        auto level = lane.levels.end();
+        try { level = lane.levels.try_emplace(next.level).first; } catch (...) { level = lane.levels.begin(); }
+        if (level == lane.levels.end()) std::terminate();
+        node.mapped() = next;
+        level->second.insert(std::move(node));
+        if (lane.ready.relaxed() == 0 && lane.pass < pass_now) lane.pass = pass_now;
+        lane.ready.add(1);
+    }
+
+    // Of the lowest level of this lane the one that waits longest; not running, so it is put down at once.
+    bool pick_oldest(std::uint32_t number, Entry *out) noexcept {
+        Lane &lane = lanes[number];
+        if (lane.levels.empty()) return false;
+        *out = unseat(lane, lane.levels.begin(), false);
+        waiting.sub(1);
+        free_key(*out);
+        look();
+        return true;
+    }
+
+    // Any job at all, timers included, to be resolved and not run.
+    bool pick_any(Entry *out) noexcept {
+        for (std::uint32_t number = 0; number < lanes.size(); ++number)
+            if (pick_oldest(number, out)) return true;
+        return pick_later(out);
+    }
+    bool pick_later(Entry *out) noexcept {
+        for (auto timer = timers.begin(); timer != timers.end(); ++timer)
+            if (timer->second.entry.job) {
+                *out = timer->second.entry;
+                (out->arrival ? retrying : delayed).sub(1);
+                timers.erase(timer);
+                free_key(*out);
+                look();
+                return true;
+            }
+        return false;
+    }
+
+    // Changes the level of a job that waits; false: it does not.
+    bool rerank(_object *job, std::int32_t level) noexcept {
+        try {
+            for (Lane &lane : lanes)
+                for (auto &old : lane.levels)
+                    for (auto &place : old.second)
+                        if (place.second.job == job) {
+                            if (old.first == level) return true;
+                            auto &fresh = lane.levels[level];
+                            auto node = old.second.extract(place.first);
+                            node.mapped().level = level;
+                            fresh.insert(std::move(node));
+                            if (old.second.empty()) lane.levels.erase(old.first);
+                            look();
+                            return true;
+                        }
+            for (auto &line : keys)
+                for (auto &place : line.second)
+                    if (place.second.job == job) { place.second.level = level; return true; }
+            for (auto &timer : timers)
+                if (timer.second.entry.job == job) { timer.second.entry.level = level; return true; }
+        } catch (...) { }
+        return false;
+    }
+
+    // ---- what is due later -------------------------------------------------
+
+    // Its id; 0: no memory.  `soonest` says whether the timekeeper must look anew.
+    std::uint64_t set_timer(std::int64_t due, const Entry &entry, _object *call, bool *soonest) noexcept {
+        try {
+            auto at = timers.emplace(due, Timer{entry, call, ++last_id});
+            *soonest = at == timers.begin();
+        } catch (...) { return 0; }
+        if (entry.job) (entry.arrival ? retrying : delayed).add(1);
+        return last_id;
+    }
+    // The call that was set, whose reference the caller gets; NULL: it is on its way already.
+    _object *drop_timer(std::int64_t due, std::uint64_t id) noexcept {
+        auto range = timers.equal_range(due);
+        for (auto timer = range.first; timer != range.second; ++timer)
+            if (timer->second.id == id) {
+                _object *call = timer->second.call;
+                timers.erase(timer);
+                return call;
+            }
+        return nullptr;
+    }
+    // Makes a job that is due later due now.
+    bool hasten(_object *job, Entry *out) noexcept {
+        for (auto timer = timers.begin(); timer != timers.end(); ++timer)
+            if (timer->second.entry.job == job) {
+                *out = timer->second.entry;
+                (out->arrival ? retrying : delayed).sub(1);
+                timers.erase(timer);
+                return true;
+            }
+        return false;
+    }
+    std::int64_t next_due() const noexcept { return timers.empty() ? -1 : timers.begin()->first; }
+    bool take_due(std::int64_t now, Timer *out) noexcept {
+        if (timers.empty() || timers.begin()->first > now) return false;
+        *out = timers.begin()->second;
+        timers.erase(timers.begin());
+        if (out->entry.job) (out->entry.arrival ? retrying : delayed).sub(1);
+        return true;
+    }
+    template <class Visit> void each_call(Visit visit) const {
+        for (auto &timer : timers)
+            if (timer.second.call) visit(timer.second.call);
+    }
+};
+
+}  // namespace ringpool

@@ -1,0 +1,265 @@
+# The queue as producers and workers see it: the ring while jobs come and go in
+# one order, and the shelf (shelf.hpp) as soon as one has an order of its own.
+#
+# `planned` is set, once and for ever, before the first such job is put.  From
+# then on every job is put on the shelf and taken from it, under its lock:
+#
+# put:  1. under the lock: move what is in the ring to the shelf, see that the
+#          ring is not closed and room is left, add the job, bring `runnable`
+#          up to date                                   (store, seq-cst)
+#       2. look at the sleepers as after a put into the ring   (P2, parking.pxd)
+# take: under the lock: move what is in the ring, pick, bring `runnable` up to date
+#
+# A producer that saw `planned` unset may put into the ring afterwards; the next
+# one who holds the lock moves it.  Its wake-up is that of a ring's put, and a
+# worker's last look before sleep is at both, so none is lost.
+#
+# Whatever makes a job runnable (a put, a key or a lane's place that is free
+# again, a time that has come) stores `runnable` under the lock and then does P2.
+#
+# Close.  The ring's closed bit is looked at under the shelf's lock.  A worker
+# leaves when it saw the bit, and then, under that lock, an empty shelf: whoever
+# puts later sees the bit.
+#
+# Invariants
+#   S1  an entry, in a lane, behind a key or in a timer, owns one reference
+#   S2  no allocation by Python, no DECREF and no Python code under `lock`
+#   S3  lock order: Shelf::lock, then Ring::lock or Idlers::lock
+
+from cpython.object cimport PyObject
+from libc.stdint cimport int64_t, uint64_t
+from libcpp cimport bool
+
+from ringpool._core.layout cimport CLOSED_BIT, Core, Entry, Idlers, Shelf, Timer, Worker, now_ns
+from ringpool._core.parking cimport job_put, unlist_for
+from ringpool._core.ring cimport (
+    CLOSED,
+    FULL,
+    NO_MEMORY,
+    PUT,
+    Put,
+    ring_accepted,
+    ring_is_closed,
+    ring_is_drained,
+    ring_length,
+    ring_put,
+    ring_ready,
+    ring_take,
+)
+
+
+cdef inline PyObject* _absorb(Core* core) noexcept nogil:
+    # Under the lock: from the ring to the shelf.  Returns a job for which there
+    # was no memory, which is to be run at once.
+    cdef Entry entry
+    cdef void* job = ring_take(&core.ring)
+    while job != NULL:
+        core.shelf.arrivals += 1
+        entry.job = <PyObject*>job
+        entry.arrival = core.shelf.arrivals
+        entry.since = now_ns()
+        if not core.shelf.add(entry):
+            return <PyObject*>job
+        job = ring_take(&core.ring)
+    return NULL
+
+
+cdef inline PyObject* take_next(Core* core, Entry* place) noexcept nogil:
+    # The next job that may be started; NULL when there is none.  Sets place.job
+    # when it came from the shelf: shelf_put_down follows when it has been run.
+    cdef PyObject* job
+    place.job = NULL
+    if not core.planned.relaxed():
+        return <PyObject*>ring_take(&core.ring)
+    core.shelf.lock.lock()
+    job = _absorb(core)
+    if job == NULL and core.shelf.pick(place):
+        job = place.job
+    core.shelf.lock.unlock()
+    return job
+
+
+cdef inline PyObject* take_any(Core* core) noexcept nogil:
+    # Any job that has not started, due or not, to be resolved without being run.
+    cdef PyObject* job = NULL
+    cdef Entry entry
+    if not core.planned.load():
+        return <PyObject*>ring_take(&core.ring)
+    core.shelf.lock.lock()
+    job = _absorb(core)
+    if job == NULL and core.shelf.pick_any(&entry):
+        job = entry.job
+    core.shelf.lock.unlock()
+    return job
+
+
+cdef inline PyObject* take_later(Core* core) noexcept nogil:
+    # A job that is not due, to be resolved without being run.
+    cdef PyObject* job = NULL
+    cdef Entry entry
+    core.shelf.lock.lock()
+    if core.shelf.pick_later(&entry):
+        job = entry.job
+    core.shelf.lock.unlock()
+    return job
+
+
+cdef inline PyObject* take_oldest(Core* core, uint64_t lane) noexcept nogil:
+    # Of the jobs that the lane's next one would wait for: the lowest level's oldest.
+    cdef PyObject* job = NULL
+    cdef Entry entry
+    if not core.planned.load():
+        return <PyObject*>ring_take(&core.ring)
+    core.shelf.lock.lock()
+    job = _absorb(core)
+    if job == NULL and core.shelf.pick_oldest(lane, &entry):
+        job = entry.job
+    core.shelf.lock.unlock()
+    return job
+
+
+cdef inline Put shelf_put(Core* core, PyObject* job, Entry* wish) noexcept nogil:
+    # wish: NULL for a plain job.  On PUT the shelf owns the caller's reference.
+    cdef Entry entry
+    cdef Put put = PUT
+    cdef bool soonest = False
+    if wish != NULL:
+        entry = wish[0]
+    entry.job = job
+    core.shelf.lock.lock()
+    entry.since = now_ns()
+    if ring_is_closed(&core.ring):
+        put = CLOSED
+    elif core.ring.bounded and core.shelf.total() + ring_length(&core.ring) >= core.ring.limit:
+        put = FULL
+    elif entry.due > entry.since:
+        if core.shelf.set_timer(entry.due, entry, NULL, &soonest) == 0:
+            put = NO_MEMORY
+    else:
+        core.shelf.arrivals += 1
+        entry.arrival = core.shelf.arrivals
+        if not core.shelf.add(entry):
+            put = NO_MEMORY
+    if put == PUT:
+        core.shelf.direct.add(1)
+    core.shelf.lock.unlock()
+    if soonest:
+        core.clock.parker.unpark()
+    return put
+
+
+cdef inline Put queue_put(Core* core, PyObject* job, Entry* wish) noexcept nogil:
+    return ring_put(&core.ring, job) if not core.planned.relaxed() else shelf_put(core, job, wish)
+
+
+cdef inline void tell_workers(Core* core) noexcept nogil:
+    # Step 2 of a put, and of all that makes a job runnable.
+    if core.ready and core.idlers.count.load():
+        hand_out(core)
+    else:
+        job_put(&core.idlers)
+
+
+cdef inline void hand_out(Core* core) noexcept nogil:
+    # Dispatch "ready": each job that may start goes into the inbox of an idle
+    # worker, the one that it would like if that is idle.
+    cdef Entry entry
+    cdef Worker* worker
+    core.shelf.lock.lock()
+    while core.idlers.count.load() and core.shelf.pick(&entry):
+        worker = unlist_for(&core.idlers, entry.prefers)
+        if worker == NULL:                  # the last one has woken by itself; it looks at the shelf
+            core.shelf.put_down(entry, True)
+            core.shelf.add(entry)
+            break
+        worker.inbox = entry
+        worker.parker.unpark()
+    core.shelf.lock.unlock()
+
+
+cdef inline void shelf_put_down(Core* core, Entry* place, bint comes_again) noexcept nogil:
+    # What was taken has stopped running; its key is free unless it comes again.
+    core.shelf.lock.lock()
+    core.shelf.put_down(place[0], comes_again)
+    core.shelf.lock.unlock()
+    if core.shelf.runnable.load():
+        tell_workers(core)
+
+
+cdef inline bint shelf_put_back(Core* core, Entry* place, int64_t hold_ns) noexcept nogil:
+    # To its place, as if it had never been taken; and nothing is taken for so long.
+    cdef bool soonest = False
+    cdef Entry nobody
+    cdef bint done
+    core.shelf.lock.lock()
+    core.shelf.put_down(place[0], True)
+    core.shelf.closed_until = now_ns() + hold_ns
+    done = core.shelf.set_timer(core.shelf.closed_until, nobody, NULL, &soonest) != 0
+    if not done:
+        core.shelf.closed_until = 0
+    done = core.shelf.add(place[0])
+    core.shelf.look()
+    core.shelf.lock.unlock()
+    if soonest:
+        core.clock.parker.unpark()
+    return done
+
+
+cdef inline bint work_ready(Core* core) noexcept nogil:
+    # Would a take succeed?  Sequentially consistent: the last look before sleep.
+    return ring_ready(&core.ring) or core.shelf.runnable.load() != 0
+
+
+cdef inline bint all_taken(Core* core) noexcept nogil:
+    # Of a closed queue: can nothing come any more, save from jobs that run?
+    cdef bint empty
+    if not ring_is_drained(&core.ring):
+        return False
+    if not core.planned.load():
+        return True
+    core.shelf.lock.lock()
+    empty = core.shelf.total() == 0 and ring_is_drained(&core.ring)
+    core.shelf.lock.unlock()
+    return empty
+
+
+cdef inline uint64_t queue_length(Core* core) noexcept nogil:
+    return ring_length(&core.ring) + core.shelf.total()
+
+
+cdef inline uint64_t accepted(Core* core) noexcept nogil:
+    # What left the ring for the shelf was counted when it was put into the ring.
+    return core.shelf.direct.load() + ring_accepted(&core.ring)
+
+
+cdef inline void configure_like(Core* core, Core* other) noexcept:
+    # What a face has set, for its next core.
+    cdef size_t i
+    core.min_workers.store(other.min_workers.load())
+    core.idle_ns = other.idle_ns
+    core.elastic.store(other.elastic.load())
+    core.watched = other.watched
+    core.ready = other.ready
+    core.decides = other.decides
+    core.takes_jobs = other.takes_jobs
+    core.plans_all = other.plans_all
+    core.again_type = other.again_type
+    core.late_limit.store(other.late_limit.load())
+    core.planned.store(other.planned.load())
+    core.shelf.workers = other.max_workers.load()
+    core.shelf.ageing = other.shelf.ageing
+    core.shelf.lifo = other.shelf.lifo
+    core.shelf.lanes.resize(other.shelf.lanes.size())
+    for i in range(other.shelf.lanes.size()):
+        core.shelf.lanes[i].most = other.shelf.lanes[i].most
+        core.shelf.lanes[i].reserve = other.shelf.lanes[i].reserve
+        core.shelf.lanes[i].weight = other.shelf.lanes[i].weight
+
+
+cdef inline void unlock_after_fork(Core* core) noexcept:
+    # A thread of the parent's may have held it while it changed the maps: then
+    # nobody can say what is in there, and its jobs stay as they are.
+    if core.shelf.lock.try_lock():
+        core.shelf.lock.unlock()
+    else:
+        core.planned.store(0)

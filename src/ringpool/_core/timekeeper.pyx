@@ -1,0 +1,161 @@
+"""
+The timekeeper: one thread of a queue that makes due what is due.
+
+It puts delayed jobs and those to be tried again back into their lanes, and
+calls what was set to be called (time limits, expiry, the watchdog). Started
+when the queue is first given something to wait for; it sleeps until the next
+due time and ends with the queue. No worker waits for a time.
+"""
+
+import threading
+
+from cpython.object cimport PyObject
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libcpp cimport bool
+
+from ringpool._core.core cimport core_release, is_quiet, unfinished
+from ringpool._core.engine cimport Engine
+from ringpool._core.layout cimport Core, Entry, Objects, Timer, now_ns, object_put
+from ringpool._core.parking cimport gate_wake_all, sleep_until_woken
+from ringpool._core.python cimport Py_DECREF, Py_INCREF
+from ringpool._core.ring cimport ring_is_closed
+from ringpool._core.shelf cimport tell_workers
+from ringpool._core.worker cimport belong_to, call_quietly
+
+cdef enum:
+    SOON_NS = 10_000_000            # when there is no memory to go on: try again after this
+
+
+cdef class TimekeeperMain:
+    """What the thread runs; refers to the core and not to the pool object."""
+
+    cdef Core* core
+
+    def __cinit__(self):
+        self.core = NULL
+
+    def __dealloc__(self):
+        if self.core != NULL:
+            core_release(self.core)
+
+    def __call__(self):
+        cdef Core* core = self.core
+        cdef Objects calls
+        cdef int64_t due
+        cdef bint closed
+        cdef size_t i
+        belong_to(core)          # a call that waits for the queue's end would wait for itself
+        while True:
+            closed = ring_is_closed(&core.ring)
+            due = _make_due(core, &calls)
+            for i in range(calls.size()):
+                call_quietly(<object>calls[i])
+                Py_DECREF(calls[i])
+            calls.clear()
+            if closed and unfinished(core) == 0:
+                break
+            sleep_until_woken(&core.clock, due)
+        _drop_timers(core)
+        belong_to(NULL)
+        core.keepers.store(0)
+        gate_wake_all(&core.quiet)
+
+
+cdef int64_t _make_due(Core* core, Objects* calls) noexcept:
+    # The next due time; FOREVER, which is negative: none.
+    cdef Timer timer
+    cdef int64_t now, next_due
+    cdef uint32_t moved = 0
+    cdef bool soonest = False
+    core.shelf.lock.lock()
+    now = now_ns()
+    while core.shelf.take_due(now, &timer):
+        if timer.call != NULL:
+            if not object_put(calls, timer.call):
+                core.shelf.set_timer(now + SOON_NS, timer.entry, timer.call, &soonest)
+                break
+        elif timer.entry.job != NULL:
+            timer.entry.since = now
+            if timer.entry.arrival == 0:
+                core.shelf.arrivals += 1
+                timer.entry.arrival = core.shelf.arrivals
+            core.shelf.add(timer.entry)
+            moved += 1
+        elif core.shelf.closed_until <= now:
+            core.shelf.closed_until = 0     # what a rate limit has held back
+            core.shelf.look()
+            moved += 1
+    next_due = core.shelf.next_due()
+    core.shelf.lock.unlock()
+    while moved:
+        tell_workers(core)
+        moved -= 1
+    return next_due
+
+
+cdef void _drop_timers(Core* core) noexcept:
+    # Calls for jobs that have ended.
+    cdef Timer timer
+    cdef bint found = True
+    while found:
+        core.shelf.lock.lock()
+        found = core.shelf.take_due(1 << 62, &timer)
+        core.shelf.lock.unlock()
+        if found and timer.call != NULL:
+            Py_DECREF(timer.call)
+
+
+def keep_time(Engine pool not None):
+    """Start the queue's timekeeper, unless it has one. Raises RuntimeError when no thread can be started."""
+    cdef Core* core = pool.core
+    cdef TimekeeperMain main
+    cdef uint32_t nobody = 0
+    if core.keepers.load() or not core.keepers.cas(nobody, 1):
+        return
+    main = TimekeeperMain()
+    core.references.add(1)
+    main.core = core
+    thread = threading.Thread(target=main, name=f"{pool._thread_name_prefix}_clock", daemon=False)
+    try:
+        pool._threads.add(thread)
+        thread.start()
+    except BaseException:
+        pool._threads.discard(thread)
+        core.keepers.store(0)
+        gate_wake_all(&core.quiet)
+        raise
+
+
+def call_at(Engine pool not None, int64_t due, call):
+    """Have *call* called at *due* (:func:`now`), by the timekeeper; returns what :func:`call_off` takes."""
+    cdef bool soonest = False
+    cdef uint64_t timer
+    cdef Entry nobody
+    cdef Core* core = pool.core
+    Py_INCREF(<PyObject*>call)
+    core.shelf.lock.lock()
+    timer = core.shelf.set_timer(due, nobody, <PyObject*>call, &soonest)
+    core.shelf.lock.unlock()
+    if timer == 0:
+        Py_DECREF(<PyObject*>call)
+        raise MemoryError
+    if soonest:
+        core.clock.parker.unpark()
+    return due, timer
+
+
+def call_off(Engine pool not None, timer):
+    """The call will not be made, unless it is being made."""
+    cdef int64_t due = timer[0]
+    cdef uint64_t number = timer[1]
+    cdef PyObject* call
+    pool.core.shelf.lock.lock()
+    call = pool.core.shelf.drop_timer(due, number)
+    pool.core.shelf.lock.unlock()
+    if call != NULL:
+        Py_DECREF(call)
+
+
+def now():
+    """Nanoseconds on the monotonic clock, which due times are on."""
+    return now_ns()

@@ -1,0 +1,139 @@
+"""What happens to a job for which a full queue has no room."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from ringpool import checks, tallies
+from ringpool._core import plan as core
+from ringpool._core.engine import call_of
+from ringpool._core.timekeeper import now
+from ringpool.errors import JobDropped
+from ringpool.future import Future
+from ringpool.job import Job
+from ringpool.plan import Plan
+
+if TYPE_CHECKING:
+    from ringpool.worker_queue import WorkerQueue
+
+NAMES = ("block", "raise", "return", "caller_runs", "drop_newest", "drop_oldest")
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Wait for room, at most *timeout* seconds; then QueueFull. None: without limit, as ``"block"``."""
+
+    timeout: float | None
+
+    def __post_init__(self) -> None:
+        checks.duration("timeout", self.timeout)
+
+
+Policy: TypeAlias = (
+    Literal["block", "raise", "return", "caller_runs", "drop_newest", "drop_oldest"]
+    | Block
+    | "WorkerQueue"
+    | Callable[["WorkerQueue", Job[Any]], Any]
+)  # fmt: skip
+
+
+def check(value: Any, queue_type: type) -> Any:
+    """*value* as a policy."""
+    if isinstance(value, str):
+        return checks.one_of("overflow", value, NAMES)
+    if isinstance(value, (Block, queue_type)) or callable(value):
+        return value
+    raise TypeError(f"overflow must be one of {NAMES}, a Block, a WorkerQueue or a callable, got {value!r}")
+
+
+def apply(policy: Any, queue: "WorkerQueue", future: Future[Any]) -> Future[Any]:
+    """
+    Do with a job that was not queued what *policy* says; returns the future that submit returns.
+
+    Raises QueueFull or QueueStopped; then no trace of the job is left.
+    """
+    if callable(policy):
+        policy = check(policy(queue, _job_of(future)), type(queue))
+        if callable(policy):
+            raise TypeError(f"an overflow function must return a policy that is none itself, got {policy!r}")
+    if policy == "block":
+        policy = Block(None)
+    if isinstance(policy, Block):
+        return _block(policy, queue, future)
+    if not isinstance(policy, str):
+        return _spill(policy, queue, future)
+    return _POLICIES[policy](queue, future)
+
+
+def _job_of(future):
+    fn, args, kwargs = call_of(future)
+    return fn.job if isinstance(fn, Plan) else Job(fn, *args, kwargs=kwargs)
+
+
+def _block(policy, queue, future):
+    deadline = -1 if policy.timeout is None else now() + int(min(policy.timeout, 9e9) * 1e9)
+    return _queued(queue, future, core.put_within(queue, future, deadline))
+
+
+def _queued(queue, future, put):
+    if put:
+        return future
+    core.reject(queue, future, None)
+    raise queue._refusal() if put is None else queue._full(False)
+
+
+def _raise(queue, future):
+    core.reject(queue, future, None)
+    raise queue._full(False)
+
+
+def _return(queue, future):
+    core.reject(queue, future, queue._full(False))
+    core.count(queue, tallies.RETURNED)
+    return future
+
+
+def _caller_runs(queue, future):
+    if core.lane_of(future)[1]:
+        return _raise(queue, future)  # its key's order is the queue's to keep
+    if queue._closed:
+        return _queued(queue, future, None)
+    core.count(queue, tallies.CALLER_RAN)
+    core.run_unqueued(queue, future)
+    return future
+
+
+def _drop_newest(queue, future):
+    core.drop_unqueued(queue, future, JobDropped(f"{queue.name} was full, and drops the newest"))
+    queue._settings.dropped(future)
+    return future
+
+
+def _drop_oldest(queue, future):
+    error = f"{queue.name} was full, and dropped its oldest job for a new one"
+    put = core.put_again(queue, future)
+    while put is False:
+        victim = core.drop_oldest(queue, core.lane_of(future)[0], JobDropped(error))
+        if victim:
+            queue._settings.dropped(victim)
+        put = core.put_again(queue, future)
+        if put is False and not victim:
+            return _raise(queue, future)  # only other lanes, or what is not due, are to blame
+    return _queued(queue, future, put)
+
+
+def _spill(other, queue, future):
+    job = _job_of(future)
+    spilled = other.submit(job)
+    core.reject(queue, future, None, False)
+    core.count(queue, tallies.SPILLED)
+    return spilled
+
+
+_POLICIES = {
+    "raise": _raise,
+    "return": _return,
+    "caller_runs": _caller_runs,
+    "drop_newest": _drop_newest,
+    "drop_oldest": _drop_oldest,
+}

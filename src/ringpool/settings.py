@@ -1,0 +1,128 @@
+"""What a WorkerQueue was made with, beside what the core knows."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from ringpool import checks, rate, tallies
+from ringpool._core.plan import count
+from ringpool.errors import JobDropped
+from ringpool.lanes import Lane
+from ringpool.retry import Retry
+from ringpool.shedding import CoDel
+
+logger = logging.getLogger("ringpool")
+
+HOOKS = ("on_start", "on_done", "on_retry", "on_drop")
+
+
+class Settings:
+    """Checked arguments; read by every thread, changed by none."""
+
+    __slots__ = (
+        "_judging", "choose", "hooks", "lanes", "overflow", "rate_limit", "retry", "shed", "timeout",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        *,
+        retry: Retry | None,
+        timeout: float | None,
+        lanes: dict[str, Lane] | None,
+        overflow: Any,
+        choose: Any,
+        shed: CoDel | None,
+        rate_limit: Callable[[], Any] | None,
+        hooks: dict[str, Callable[..., Any] | None],
+    ):
+        if retry is not None and not isinstance(retry, Retry):
+            raise TypeError(f"retry must be a Retry or None, got {retry!r}")
+        if shed is not None and not callable(getattr(shed, "should_drop", None)):
+            raise TypeError(f"shed must be a CoDel or None, got {shed!r}")
+        self.retry = retry
+        self.timeout = checks.duration("timeout", timeout)
+        self.lanes = _lanes(lanes)
+        self.overflow = overflow
+        self.choose = choose
+        self.shed = shed
+        self.rate_limit = checks.function("rate_limit", rate_limit)
+        self.hooks = {name: checks.function(name, hook) for name, hook in hooks.items() if hook is not None}
+        self._judging = threading.Lock()
+
+    @property
+    def plans_all(self) -> bool:
+        """Does every job need a plan?"""
+        return bool(
+            self.retry or self.timeout is not None or self.shed or self.rate_limit or self.hooks
+            or self.choose is not None
+        )  # fmt: skip
+
+    @property
+    def judges(self) -> bool:
+        """Is each job judged before it starts?"""
+        return self.shed is not None or self.rate_limit is not None
+
+    @property
+    def timed(self) -> bool:
+        """Is the timekeeper needed from the first job on?"""
+        return self.rate_limit is not None
+
+    def lane_number(self, name: str | None) -> int:
+        """Of the lane called *name*; None: the first."""
+        if name is None:
+            return 0
+        for number, one in enumerate(self.lanes):
+            if one == name:
+                return number
+        names = ", ".join(repr(one) for one in self.lanes if one is not None) or "none"
+        raise ValueError(f"lane must be one of the queue's, which are {names}; got {name!r}")
+
+    def verdict(self, queue: Any, job: Any, waited: float) -> Any:
+        """What :meth:`ringpool.plan.Plan.verdict` says, as far as the queue has a say."""
+        if self.shed is not None and self._judging.acquire(False):
+            try:
+                drop = self.shed.should_drop(waited, time.monotonic(), queue._queued_now() == 0)
+            finally:
+                self._judging.release()
+            if drop:
+                count(queue, tallies.SHED)
+                return False, JobDropped(f"{job.title} was shed: it had waited {waited:.3g} s, as others before it")
+        if self.rate_limit is not None:
+            seconds = rate.as_seconds(self.rate_limit())
+            if seconds > 0:
+                return float(seconds)
+        return None
+
+    # ---- hooks --------------------------------------------------------------------
+
+    def call(self, hook: str, *args: Any) -> None:
+        """Call a hook, if there is one; what it raises is logged."""
+        function = self.hooks.get(hook)
+        if function is None:
+            return
+        try:
+            function(*args)
+        except Exception:
+            logger.exception("exception in %s", hook)
+
+    def done(self, future: Any) -> None:
+        """As a callback of a future."""
+        self.call("on_done", future)
+
+    def dropped(self, future: Any) -> None:
+        """A job ended without having been started, and was not cancelled."""
+        if not future.cancelled():
+            self.call("on_drop", future)
+
+
+def _lanes(lanes: dict[str, Lane] | None) -> dict[str | None, Lane]:
+    if lanes is None:
+        return {None: Lane()}
+    if not isinstance(lanes, dict) or not lanes:
+        raise TypeError(f"lanes must be a dict of names and Lanes, not empty, got {lanes!r}")
+    for name, lane in lanes.items():
+        if not isinstance(name, str) or not isinstance(lane, Lane):
+            raise TypeError(f"lanes must be a dict of names and Lanes, got {name!r}: {lane!r}")
+    return dict(lanes)

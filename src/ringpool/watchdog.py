@@ -1,0 +1,68 @@
+"""Which jobs run, for how long, and what they are at; and a warning when one is stuck."""
+
+import logging
+import sys
+import traceback
+from typing import TYPE_CHECKING
+from weakref import WeakSet, ref
+
+from ringpool import tallies
+from ringpool._core.plan import count
+from ringpool._core.timekeeper import call_at, keep_time, now
+from ringpool.stats import RunningJob
+
+if TYPE_CHECKING:
+    from ringpool.worker_queue import WorkerQueue
+
+logger = logging.getLogger("ringpool")
+
+
+def running(queue: "WorkerQueue", stacks: bool) -> tuple[RunningJob, ...]:
+    """The jobs that run, the longest first; with *stacks*, what their threads are at."""
+    names = {thread.ident: thread.name for thread in list(queue._threads)}
+    frames = sys._current_frames() if stacks else {}
+    found = []
+    for ident, future, began in queue._running():
+        stack = "".join(traceback.format_stack(frames[ident])) if ident in frames else None
+        found.append(RunningJob(future, names.get(ident, "?"), max(0.0, (now() - began) * 1e-9), stack))
+    return tuple(sorted(found, key=lambda job: -job.age))
+
+
+def watch(queue: "WorkerQueue", stuck_after: float) -> None:
+    """Warn of jobs that have run for *stuck_after* seconds, each once."""
+    keep_time(queue)
+    Watchdog(queue, stuck_after).again()
+
+
+class Watchdog:
+    """Looks twice in every *stuck_after* seconds; does not keep the queue alive."""
+
+    def __init__(self, queue, stuck_after):
+        self._queue = ref(queue)
+        self._stuck_after = stuck_after
+        self._reported = WeakSet()
+
+    def again(self):
+        queue = self._queue()
+        if queue is not None and not queue._closed:
+            call_at(queue, now() + int(self._stuck_after * 5e8), self.look)
+
+    def look(self):
+        queue = self._queue()
+        if queue is None:
+            return
+        for job in running(queue, False):
+            if job.age >= self._stuck_after and job.future not in self._reported:
+                self._reported.add(job.future)
+                self._report(queue, job)
+        del queue
+        self.again()
+
+    def _report(self, queue, job):
+        count(queue, tallies.STUCK)
+        for one in running(queue, True):
+            if one.future is job.future:
+                logger.warning(
+                    "a job of %s has been running for %.1f s on thread %s: %r\n%s",
+                    queue.name, one.age, one.thread, one.future, one.stack,
+                )  # fmt: skip
