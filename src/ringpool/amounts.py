@@ -17,7 +17,7 @@ def number(name: str, value: Any, *, least: float = 0.0, most: float = LONGEST, 
     """
     if isinstance(value, timedelta):
         value = value.total_seconds()
-    allowed = f"greater than 0 and at most {most:g}" if positive else f"from {least:g} to {most:g}"
+    allowed = f"greater than 0 and at most {most:.10g}" if positive else f"from {least:g} to {most:.10g}"
     try:
         if isinstance(value, (bool, str, bytes, bytearray)):
             raise TypeError
