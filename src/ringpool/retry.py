@@ -174,6 +174,22 @@ class Retry:
             return None
         return delay
 
+    def takes(self, attempt: int, error: BaseException) -> bool:
+        """
+        Would there be another attempt after this one, as far as *attempts*, *on*, *retry* and *give_up* say?
+
+        Asks neither *stop* nor *wait* and takes nothing from the budget.
+        """
+        if self.attempts is not None and attempt >= self.attempts:
+            return False
+        if not isinstance(error, Exception) or isinstance(error, CancelledError):
+            return False
+        if self.give_up is not None and _is_one(error, self.give_up):
+            return False
+        if self.retry is not None:
+            return bool(_answer("retry", self.retry(RetryState(attempt, error, None, 0.0))))
+        return _is_one(error, self.on)
+
     def _backoff(self, attempt: int) -> float:
         if not self.base:
             return 0.0

@@ -56,7 +56,7 @@ class Settings:
         """Does every job need a plan?"""
         return bool(
             self.retry or self.timeout is not None or self.shed or self.rate_limit or self.hooks
-            or self.choose is not None
+            or self.choose != "any"
         )  # fmt: skip
 
     @property

@@ -1,6 +1,6 @@
 """What a queue can say of itself: counters and the report of a stop."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ringpool.future import Future
 
@@ -85,9 +85,9 @@ class RunningJob:
     future: Future
     thread: str
     """Name of the worker's thread."""
-    age: float
+    age: float = field(default=0.0, compare=False)
     """Seconds since it began, on a clock of some milliseconds."""
-    stack: str | None = None
+    stack: str | None = field(default=None, compare=False, repr=False)
     """What its thread was at, as a traceback; None: nobody asked."""
 
 
@@ -103,13 +103,13 @@ class StopReport:
     """Still queued. They go on being run, unless stop_now() cancels them."""
     running: tuple[RunningJob, ...]
     """Still running, and they go on."""
-    succeeded: int
+    succeeded: int = field(default=0, compare=False)
     """Of the done, those that returned."""
-    failed: int
+    failed: int = field(default=0, compare=False)
     """Of the done, those that raised."""
-    dropped: int
+    dropped: int = field(default=0, compare=False)
     """Dropped before they started."""
-    expired: int
+    expired: int = field(default=0, compare=False)
     """Did not start in time."""
 
     @property

@@ -93,8 +93,6 @@ class WorkerQueue(Engine):
     a signal handler; those that wait let signal handlers run within 100 ms.
     """
 
-    __slots__ = ("_settings",)
-
     _counter = itertools.count().__next__
 
     def __init__(

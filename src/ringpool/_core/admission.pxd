@@ -104,23 +104,23 @@ cdef inline bint reader_lags(Core* core) noexcept:
 
 
 cdef inline Put put_when_room(Core* core, PyObject* job, Entry* wish, int64_t deadline) except? NO_MEMORY:
-    # First come, first served.  Who has been woken, or stands first while nobody
-    # that was woken is on the way, may put; whoever goes wakes the next.
+    # First come, first woken.  A newcomer may be faster than who was woken, or
+    # every put would be a switch of threads; but only once: then newcomers wait.
     cdef Waiter waiter
     cdef Put put = FULL
     cdef int woken = 1
-    cdef bint first = False                    # it has been woken: back to where it stood
+    cdef bint first = False                    # it was woken: back to where it stood, in front
+    cdef bint in_vain = False                  # and somebody else had taken the room
     cdef bint mine = on_worker_of(core)        # a worker of this queue waits for itself and its peers
     if mine:
         core.stuck.add(1)
-    core.queueing.add(1)
     try:
         while True:
             gate_enter(&core.room, &waiter, first)
-            if first or mine or not woken or ring_is_closed(&core.ring) or (
-                core.room.first == &waiter and core.queueing.load() == core.room.count.load()
-            ):
-                put = put_now(core, job, wish, True)
+            put = put_now(core, job, wish, True)
+            if put == FULL and first and not in_vain:
+                in_vain = True
+                core.queueing.add(1)
             # The last worker that could make room may not wait for it.
             if put != FULL or not woken or (
                 mine and core.stuck.load() >= core.reserved.load() and not reader_lags(core)
@@ -138,8 +138,9 @@ cdef inline Put put_when_room(Core* core, PyObject* job, Entry* wish, int64_t de
                 gate_leave(&core.room, &waiter)
             first = woken
     finally:
-        core.queueing.sub(1)
-        gate_wake_one(&core.room)
+        if in_vain:
+            core.queueing.sub(1)
+            gate_wake_one(&core.room)           # who waited for nothing but our turn
         if mine:
             core.stuck.sub(1)
 
