@@ -165,6 +165,7 @@ class Batcher(Generic[Item, T]):
             self._closed = True
         while self._waiting:
             self.flush()
+        timekeeper.call_all_now()
         for batch in self._under_way.copy():
             batch.wait()
 
@@ -353,6 +354,7 @@ def _flush_all():
     for batcher in _alive():
         with suppress(Exception):  # then the timekeeper tries, and tells the items
             batcher.flush()
+    timekeeper.call_all_now()  # the interpreter waits for its thread
 
 
 def _start_over_all():

@@ -25,7 +25,7 @@ class Timekeeper:
         # What has been asked for and not seen by the thread. Whoever puts and
         # then takes the mark starts the thread; a thread that ends gives the mark
         # back and then looks: one of them sees to it.
-        self._asked: SimpleQueue[tuple[float, Tick]] = SimpleQueue()
+        self._asked: SimpleQueue[tuple[float, Tick] | None] = SimpleQueue()
         self._mark = threading.Lock()
 
     def call_at(self, when: float, tick: Tick) -> None:
@@ -47,6 +47,11 @@ class Timekeeper:
                     self._mark.release()
                 raise
 
+    def call_all_now(self) -> None:
+        """Call what is due later once now as well, so that what has nothing left to do is forgotten."""
+        if self._mark.locked():
+            self._asked.put(None)
+
     def _run(self, ticket):
         if not ticket.acquire(False):
             return
@@ -55,12 +60,16 @@ class Timekeeper:
         while True:
             pause = max(agenda[0][0] - time.monotonic(), 0) if agenda else IDLE_S
             try:
-                when, tick = self._asked.get(timeout=min(pause, threading.TIMEOUT_MAX))
-                heapq.heappush(agenda, (when, next(order), tick))
-                when = tick = None  # it may refer to what somebody drops meanwhile
-                continue
+                asked = self._asked.get(timeout=min(pause, threading.TIMEOUT_MAX))
             except Empty:
-                pass
+                asked = None
+            else:
+                if asked is None:
+                    agenda = sorted((0.0, *entry[1:]) for entry in agenda)  # also a heap
+                else:
+                    heapq.heappush(agenda, (asked[0], next(order), asked[1]))
+                    asked = None  # it refers to what somebody may drop meanwhile
+                continue
             if agenda:
                 self._call_due(agenda, order)
                 continue
