@@ -64,8 +64,10 @@ class Batcher(Generic[Item, T]):
     result, an exception or cancelled. Items that still wait when their queue is
     stopped end with QueueStopped, within a second or *max_wait* if that is less;
     close the batcher before the queue to have them run. What waits at
-    interpreter exit is run. In a forked child, what was not finished fails with
-    BrokenThreadPool, and the batcher starts over.
+    interpreter exit is run (where CPython starts no thread any more then, as
+    3.12, by a queue that has a worker already; else it ends with RuntimeError).
+    In a forked child, what was not finished fails with BrokenThreadPool, and the
+    batcher starts over.
 
     A batch that is due while the queue is full stays open, takes items up to
     *max_size*, and is offered again every 10 ms. Then the submit that fills it

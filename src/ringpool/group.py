@@ -75,10 +75,10 @@ class JobGroup:
         self._cancelled = False
 
     def __repr__(self) -> str:
-        jobs = len(self._progress.jobs)
-        finished = len(self._progress.finished)
+        jobs = self._progress.jobs.copy()
+        finished = sum(job.done() for job in jobs)
         state = "cancelled" if self._cancelled and self._state == "open" else self._state
-        return f"<{type(self).__name__} {state}, {finished} of {jobs} jobs finished>"
+        return f"<{type(self).__name__} {state}, {finished} of {len(jobs)} jobs finished>"
 
     @property
     def cancelled(self) -> bool:
