@@ -11,16 +11,13 @@ from concurrent.futures import CancelledError, InvalidStateError
 from concurrent.futures.thread import BrokenThreadPool
 from contextlib import suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Self, TypeVar
+from typing import Any, Generic, NamedTuple, Self, TypeVar
 
 from ringpool import checks, lifecycle
 from ringpool._core.engine import Engine
 from ringpool.errors import QueueFull, QueueStopped
 from ringpool.future import Future
 from ringpool.timekeeper import timekeeper
-
-if TYPE_CHECKING:
-    from ringpool.worker_queue import WorkerQueue
 
 Item = TypeVar("Item")
 T = TypeVar("T")
@@ -78,7 +75,7 @@ class Batcher(Generic[Item, T]):
     its batch. Every method is safe from any thread, callback and signal handler.
     """
 
-    def __init__(self, queue: "WorkerQueue", fn: Callable[[list[Item]], Sequence[T]], max_size: int, max_wait: float):
+    def __init__(self, queue: Engine, fn: Callable[[list[Item]], Sequence[T]], max_size: int, max_wait: float):
         if not isinstance(queue, Engine) or not hasattr(queue, "try_submit"):
             raise TypeError(f"queue must be a WorkerQueue, got {queue!r}")
         if not callable(fn):
@@ -86,7 +83,7 @@ class Batcher(Generic[Item, T]):
         seconds = checks.seconds("max_wait", max_wait)
         if seconds is None or math.isinf(seconds):
             raise ValueError(f"max_wait must be a finite number of seconds, got {max_wait!r}")
-        self._queue = queue
+        self._queue: Any = queue
         self._fn = fn
         self._max_size = checks.whole_number("max_size", max_size, least=1)
         self._max_wait = seconds

@@ -4,14 +4,12 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
+from typing import Any, ParamSpec, Self, TypeVar
 
+from ringpool._core.engine import Engine
 from ringpool.future import Future
 from ringpool.progress import Progress
 from ringpool.race import BARE, error_of, first_success, raise_together
-
-if TYPE_CHECKING:
-    from ringpool.worker_queue import WorkerQueue
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -62,7 +60,7 @@ class JobGroup:
     futures of all its jobs.
     """
 
-    def __init__(self, queue: "WorkerQueue"):
+    def __init__(self, queue: Engine):
         if not callable(getattr(queue, "submit", None)):
             raise TypeError(f"queue must be a WorkerQueue, got {queue!r}")
         self._queue = queue

@@ -2,20 +2,18 @@
 
 from collections.abc import Callable
 from concurrent.futures import CancelledError
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
+from ringpool._core.engine import Engine
 from ringpool.future import Future
 from ringpool.progress import Progress
-
-if TYPE_CHECKING:
-    from ringpool.worker_queue import WorkerQueue
 
 T = TypeVar("T")
 
 BARE = (KeyboardInterrupt, SystemExit, GeneratorExit)  # no error to be put into a group
 
 
-def race(queue: "WorkerQueue", *calls: Callable[[], T]) -> T:
+def race(queue: Engine, *calls: Callable[[], T]) -> T:
     """
     Run *calls* as jobs of *queue* and return the result of the first that succeeds.
 

@@ -4,15 +4,19 @@ import signal
 import threading
 from collections.abc import Callable, Iterable
 from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, Any, Self
-
-if TYPE_CHECKING:
-    from ringpool.worker_queue import WorkerQueue
+from typing import Any, Protocol, Self
 
 DEFAULT = (signal.SIGINT, signal.SIGTERM)
 
 
-def install_signal_handlers(queue: "WorkerQueue", signals: Iterable[int] = DEFAULT) -> "SignalHandlers":
+class Stoppable(Protocol):
+    """What the handlers need of a queue."""
+
+    def stop(self, timeout: float | None = None) -> object: ...
+    def stop_now(self) -> object: ...
+
+
+def install_signal_handlers(queue: Stoppable, signals: Iterable[int] = DEFAULT) -> "SignalHandlers":
     """
     Let *signals* end *queue*, until the returned object is restored.
 
@@ -53,7 +57,7 @@ def install_signal_handlers(queue: "WorkerQueue", signals: Iterable[int] = DEFAU
 class SignalHandlers:
     """Handlers in force; from :func:`install_signal_handlers`. A context manager that restores."""
 
-    def __init__(self, queue: "WorkerQueue", signals: Iterable[int] = DEFAULT):
+    def __init__(self, queue: Stoppable, signals: Iterable[int] = DEFAULT):
         if not callable(getattr(queue, "stop_now", None)):
             raise TypeError(f"queue must be a WorkerQueue, got {queue!r}")
         _check_thread("install_signal_handlers")
