@@ -8,7 +8,7 @@ import pytest
 
 from ringpool import QueueStopped, WorkerQueue
 from ringpool.group import GroupClosed, JobGroup
-from ringpool.race import race
+from ringpool.racing import race
 
 WAIT = 30
 
@@ -251,7 +251,7 @@ def test_an_interrupted_race_cancels_its_calls(run_script):
     result = run_script("""
 import os, signal, threading
 from ringpool import WorkerQueue
-from ringpool.race import race
+from ringpool.racing import race
 
 queue = WorkerQueue(1, 8)
 go_on = threading.Event()

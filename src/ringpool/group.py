@@ -9,7 +9,7 @@ from typing import Any, ParamSpec, Self, TypeVar
 from ringpool._core.engine import Engine
 from ringpool.future import Future
 from ringpool.progress import Progress
-from ringpool.race import BARE, error_of, first_success, raise_together
+from ringpool.racing import BARE, error_of, first_success, raise_together
 
 P = ParamSpec("P")
 T = TypeVar("T")
