@@ -124,6 +124,18 @@ def test_many_threads_may_submit(queue, double, run_in_threads):
     assert sorted(map(len, double.batches))[1:] == [7] * (4000 // 7)
 
 
+def test_who_comes_too_late_to_fill_a_batch_does_not_send_the_next_one(queue, double):
+    """
+    Two threads that both saw a full batch: the second finds what came after it, which may wait.
+    """
+    batcher = Batcher(queue, double, 3, LONG)
+    future = batcher.submit(1)
+    batcher._send(batcher._waiting[0])
+    assert (len(batcher._waiting), future.running()) == (1, False)
+    batcher.close()
+    assert future.result(0) == 2
+
+
 def test_items_are_never_compared(queue, double):
     """
     What == means for an array is no business of a queue.

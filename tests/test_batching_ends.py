@@ -44,6 +44,23 @@ def test_a_stopped_queue_refuses():
         batcher.submit(1)
 
 
+def test_who_fills_a_batch_that_a_stopped_queue_refuses_is_told():
+    """
+    By the error; the others, by their futures.
+    """
+
+    class StoppedMeanwhile(WorkerQueue):
+        def submit(self, *args):
+            self.stop()
+            return super().submit(*args)
+
+    batcher = Batcher(StoppedMeanwhile(1, 8), double, 2, LONG)
+    future = batcher.submit(1)
+    with pytest.raises(QueueStopped) as info:
+        batcher.submit(2)
+    assert future.exception(0) is info.value
+
+
 @pytest.mark.parametrize("end", ["timekeeper", "flush", "close"])
 @pytest.mark.parametrize("stop", ["stop", "stop_now"])
 def test_items_that_wait_when_their_queue_stops_end_in_an_error(end, stop):

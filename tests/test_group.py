@@ -169,6 +169,24 @@ def test_submit_and_leave_race_until_one_wins(queue, run_in_threads):
         assert len(done_at_end) == 1 + sum(future is not None for future in futures)
 
 
+def test_what_comes_while_the_block_is_being_closed_is_waited_for(queue):
+    """
+    After the last look at the jobs, and before the group refuses: here from the very thread that closes.
+    """
+    with JobGroup(queue) as group:
+        wait_for_all = group._progress.wait_for_all
+        jobs, done = [], threading.Event()
+
+        def late():
+            known = wait_for_all()
+            if not jobs:
+                jobs.append(group.submit(done.wait, 0.1))
+            return known
+
+        group._progress.wait_for_all = late
+    assert jobs[0].done()
+
+
 # ---- failures -----------------------------------------------------------------------
 
 
@@ -310,6 +328,25 @@ def test_the_refusal_of_another_group_is_an_error(queue):
     with pytest.raises(ExceptionGroup) as info, JobGroup(queue) as group:
         group.submit(other.submit, int)
     assert isinstance(errors_of(info)[0], GroupClosed)
+
+
+def test_a_job_that_was_on_its_way_when_the_group_was_cancelled_is_cancelled(gate):
+    """
+    Whoever cancels cannot see it yet.
+    """
+
+    class Face:
+        def submit(self, fn):
+            group.cancel()
+            return queue.submit(fn)
+
+    with WorkerQueue(1, 8) as queue:
+        queue.submit(gate)
+        gate.wait_until_entered()
+        with JobGroup(Face()) as group:
+            job = group.submit(int)
+        gate.open()
+    assert job.cancelled()
 
 
 @pytest.mark.parametrize("how", ["future", "stop_now", "group", "raises"])

@@ -6,6 +6,7 @@ import pytest
 
 from ringpool import QueueFull, WorkerQueue
 from ringpool.group import JobGroup
+from ringpool.progress import Progress
 
 WAIT = 30
 
@@ -78,6 +79,20 @@ def test_a_job_that_comes_while_a_worker_waits_for_the_group_is_run(by, gate):
         job.result(WAIT / 2)
 
 
+def test_what_changed_before_the_bell_was_hung_up_is_not_slept_through():
+    """
+    Nobody would ring for it any more.
+    """
+    progress = Progress()
+    sleeper = threading.Thread(target=progress.sleep_while, args=(lambda: False,))
+    sleeper.start()
+    sleeper.join(5)
+    overslept = sleeper.is_alive()
+    progress.ring()
+    sleeper.join(WAIT)
+    assert not overslept
+
+
 def test_nested_blocks():
     """
     An inner failure is an error of the outer body, in a group of its own.
@@ -111,6 +126,7 @@ INTERRUPTED = """
 import os, signal, threading
 from ringpool import WorkerQueue
 from ringpool.group import JobGroup
+from ringpool.progress import Progress
 
 queue = WorkerQueue(1, 8)
 entered, go_on = threading.Event(), threading.Event()

@@ -9,7 +9,7 @@ from typing import Any, ParamSpec, Self, TypeVar
 from ringpool._core.engine import Engine
 from ringpool.future import Future
 from ringpool.progress import Progress
-from ringpool.racing import BARE, error_of, first_success, raise_together
+from ringpool.racing import error_of, first_success, raise_together
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -201,8 +201,6 @@ class JobGroup:
             self._wait_and_close()
         finally:
             self._state = "left"
-        if isinstance(exc_value, BARE):
-            return
         errors = [] if interruption is None else [interruption]
         # By identity: the body may raise what a job raised, from its result().
         errors += {
