@@ -6,6 +6,7 @@ from ringpool.errors import DeadlockError, JobDropped, JobExpired, JobTimeout, Q
 from ringpool.executor import ThreadPoolExecutor
 from ringpool.future import Future
 from ringpool.group import GroupClosed, JobGroup
+from ringpool.histogram import Histogram
 from ringpool.job import Job
 from ringpool.lanes import Lane
 from ringpool.overflow import Block
@@ -14,7 +15,7 @@ from ringpool.retry import Retry
 from ringpool.retry_budget import RetryBudget
 from ringpool.shedding import CoDel
 from ringpool.signals import SignalHandlers, install_signal_handlers
-from ringpool.stats import LaneStats, RunningJob, Stats, StopReport
+from ringpool.stats import LaneStats, RunningJob, Stats, StopReport, Times
 from ringpool.worker_queue import WorkerQueue
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "DeadlockError",
     "Future",
     "GroupClosed",
+    "Histogram",
     "Job",
     "JobDropped",
     "JobExpired",
@@ -42,6 +44,7 @@ __all__ = [
     "Stats",
     "StopReport",
     "ThreadPoolExecutor",
+    "Times",
     "WorkerQueue",
     "current_job",
     "current_worker",

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from ringpool import tallies
 from ringpool._core import plan as core
 from ringpool._core.timekeeper import now
-from ringpool.stats import LaneStats, RunningJob, Stats, StopReport
+from ringpool.histogram import Histogram
+from ringpool.stats import LaneStats, RunningJob, Stats, StopReport, Times
 
 if TYPE_CHECKING:
     from ringpool.worker_queue import WorkerQueue
@@ -17,6 +18,7 @@ def snapshot(queue: "WorkerQueue") -> Stats:
     """All the numbers; those that must add up are of one moment."""
     counts = queue._counts()
     tally = core.counted(queue)
+    alive, slept = core.worker_times(queue)
     lanes = zip(queue._settings.lanes, core.lane_counts(queue))
     return Stats(
         capacity=queue._capacity,
@@ -44,8 +46,16 @@ def snapshot(queue: "WorkerQueue") -> Stats:
         shed=tally[tallies.SHED],
         resizes=tally[tallies.RESIZED],
         wakes=counts.woken,
+        alive=alive * 1e-9,
+        slept=slept * 1e-9,
         lanes={name: LaneStats(*lane) for name, lane in lanes if name is not None},
     )
+
+
+def times(queue: "WorkerQueue") -> Times:
+    """What was sampled."""
+    waits, runs = core.times(queue)
+    return Times(wait=Histogram(*waits), run=Histogram(*runs))
 
 
 def running(queue: "WorkerQueue", stacks: bool) -> tuple[RunningJob, ...]:
@@ -56,6 +66,7 @@ def running(queue: "WorkerQueue", stacks: bool) -> tuple[RunningJob, ...]:
     for ident, future, began in queue._running():
         stack = "".join(traceback.format_stack(frames[ident])) if ident in frames else None
         found.append(RunningJob(future, names.get(ident, "?"), max(0.0, (now() - began) * 1e-9), stack))
+    frames.clear()  # our own is among them, and refers to it
     return tuple(sorted(found, key=lambda job: -job.age))
 
 

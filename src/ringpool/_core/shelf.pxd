@@ -239,6 +239,8 @@ cdef inline void configure_like(Core* core, Core* other) noexcept:
     core.idle_ns = other.idle_ns
     core.elastic.store(other.elastic.load())
     core.watched = other.watched
+    core.sample = other.sample
+    core.failed_flags = other.failed_flags
     core.ready = other.ready
     core.decides = other.decides
     core.takes_jobs = other.takes_jobs

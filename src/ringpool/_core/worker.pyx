@@ -113,6 +113,7 @@ cdef class WorkerMain:
         name_this_thread(_short_name(thread.name))
         _number(self.core, self.worker)
         self.worker.ident = thread.ident
+        self.worker.born.set(now_ns())
         self.worker.thread = current_thread_state()
         this_thread().core = self.core
         this_thread().worker = self.worker
@@ -337,6 +338,8 @@ cdef void run_planned(Core* core, Worker* me, PyObject* job) noexcept:
     if hold >= 0 and shelf_put_back(core, &place, hold):
         return
     me.delay = -1
+    if is_planned(<FutureBase>job):
+        extension_of(<FutureBase>job).wish.since = place.since
     if not future_start(<FutureBase>job):
         core.unrun.tombstones.sub(1)
         Py_INCREF(job)
