@@ -4,6 +4,7 @@ from cpython.object cimport PyObject, PyTypeObject
 from cpython.pystate cimport PyThreadState
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from libcpp cimport bool
+from libcpp.utility cimport pair
 
 
 cdef extern from "layout.hpp" namespace "ringpool" nogil:
@@ -99,6 +100,14 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         void resize(size_t) except +
         Lane& operator[](size_t) noexcept
 
+    cdef cppclass Levels "std::map<std::int32_t, std::uint64_t>":
+        cppclass iterator:
+            iterator operator++() noexcept
+            bint operator!=(iterator) noexcept
+            pair[int32_t, uint64_t] operator*() noexcept
+        iterator begin() noexcept
+        iterator end() noexcept
+
     cdef cppclass Shelf:
         Mutex lock
         Lanes lanes
@@ -126,6 +135,7 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         uint64_t set_timer(int64_t, const Entry&, PyObject*, bool*) noexcept
         PyObject* drop_timer(int64_t, uint64_t) noexcept
         bint hasten(PyObject*, Entry*) noexcept
+        bint count_levels(Levels*, int64_t*) noexcept
         int64_t next_due() noexcept
         bint take_due(int64_t, Timer*) noexcept
 

@@ -3,6 +3,7 @@
 from concurrent.futures import InvalidStateError
 
 from cpython.object cimport PyObject
+from cython.operator cimport dereference, preincrement
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
 from ringpool._core.admission cimport enter, enter_and_hire, make_job, put_when_room
@@ -27,7 +28,7 @@ from ringpool._core.future cimport (
     future_unlock,
     is_planned,
 )
-from ringpool._core.layout cimport Core, Entry, Extension, Times, Waiter, Worker, now_ns, roster_put, roster_retire
+from ringpool._core.layout cimport Core, Entry, Extension, Levels, Times, Waiter, Worker, now_ns, roster_put, roster_retire
 from ringpool._core.parking cimport gate_enter, gate_leave, gate_wake_all, gate_wake_one, sleep_until_woken, wake_all
 from ringpool._core.python cimport Py_DECREF, Py_INCREF, current_thread_state
 from ringpool._core.ring cimport CLOSED, PUT, Put, ring_is_closed
@@ -357,6 +358,25 @@ def lane_counts(Engine pool not None):
     for i in range(n):
         found.append((core.shelf.lanes[i].ready.load(), core.shelf.lanes[i].running))
     return found
+
+
+def levels(Engine pool not None):
+    """({level: jobs that wait there}, for how many ns the one that waits longest does) on the shelf."""
+    cdef Core* core = pool.core
+    cdef Levels found
+    cdef int64_t oldest = 0
+    cdef bint counted
+    core.shelf.lock.lock()
+    counted = core.shelf.count_levels(&found, &oldest)
+    core.shelf.lock.unlock()
+    if not counted:
+        raise MemoryError
+    by_level = {}
+    cdef Levels.iterator at = found.begin()
+    while at != found.end():
+        by_level[dereference(at).first] = dereference(at).second
+        preincrement(at)
+    return by_level, now_ns() - oldest if oldest else None
 
 
 def times(Engine pool not None):

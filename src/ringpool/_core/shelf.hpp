@@ -253,6 +253,23 @@ public:
         return false;
     }
 
+    // How many wait at each level, of all lanes and keys, and since when the one that waits longest does (0: none).
+    // False: no memory.
+    bool count_levels(std::map<std::int32_t, std::uint64_t> *levels, std::int64_t *oldest) const noexcept {
+        *oldest = 0;
+        try {
+            for (const Lane &lane : lanes)
+                for (auto &level : lane.levels) {
+                    (*levels)[level.first] += level.second.size();
+                    std::int64_t since = level.second.begin()->second.since;
+                    if (*oldest == 0 || since < *oldest) *oldest = since;
+                }
+            for (auto &line : keys)
+                for (auto &place : line.second) ++(*levels)[place.second.level];
+        } catch (...) { return false; }
+        return true;
+    }
+
     // ---- what is due later -------------------------------------------------
 
     // Its id; 0: no memory.  `soonest` says whether the timekeeper must look anew.
