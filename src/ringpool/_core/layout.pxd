@@ -114,7 +114,10 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         Word[uint64_t] retrying
         Word[uint32_t] runnable
         uint64_t total() noexcept
+        PyObject* stranded
         void look() noexcept
+        void strand(PyObject*) noexcept
+        PyObject* take_stranded() noexcept
         bint add(Entry) noexcept
         bint pick(Entry*) noexcept
         void put_down(const Entry&, bint) noexcept

@@ -30,7 +30,7 @@ from ringpool._core.layout cimport Core, Entry, Extension, Waiter, Worker, now_n
 from ringpool._core.parking cimport gate_enter, gate_leave, gate_wake_all, gate_wake_one, sleep_until_woken, wake_all
 from ringpool._core.python cimport Py_DECREF, Py_INCREF, current_thread_state
 from ringpool._core.ring cimport CLOSED, PUT, Put, ring_is_closed
-from ringpool._core.shelf cimport queue_put, take_oldest, tell_workers
+from ringpool._core.shelf cimport absorb, queue_put, take_oldest, tell_workers
 from ringpool._core.worker cimport come_again, hasten, hire_for_queued, run_started, settle_unrun, this_core, this_worker
 
 # ---- into the queue -------------------------------------------------------------------
@@ -203,9 +203,10 @@ def change_level(Engine pool not None, FutureBase future not None, int32_t level
     cdef Core* core = pool.core
     core.planned.store(1)
     core.shelf.lock.lock()
+    absorb(core)
     found = core.shelf.rerank(<PyObject*>future, level)
     core.shelf.lock.unlock()
-    return found
+    return found and future.state.load() & PHASE == PENDING     # else it is there to be cleared away
 
 
 # ---- while it runs ------------------------------------------------------------------------

@@ -124,8 +124,10 @@ public:
     std::uint64_t arrivals = 0;
     std::int64_t closed_until = 0;          // now_ns before which no job is picked: a rate limit said so
 
+    _object *stranded = nullptr;            // from the ring, and there was no memory to seat it: the next of all
+
     Word<std::uint64_t> direct;             // jobs that were accepted here and not in the ring
-    Word<std::uint64_t> waiting;            // in lanes and behind keys
+    Word<std::uint64_t> waiting;            // in lanes and behind keys, and the stranded one
     Word<std::uint64_t> delayed;            // timers that hold a job which has not run
     Word<std::uint64_t> retrying;           // and one that has
     Word<std::uint32_t> runnable;           // would a pick succeed?
@@ -133,7 +135,21 @@ public:
     std::uint64_t total() noexcept { return waiting.load() + delayed.load() + retrying.load(); }
 
     // Brings `runnable` up to date; ends every change.
-    void look() noexcept { runnable.store(closed_until == 0 && next_lane() != nullptr); }
+    void look() noexcept { runnable.store(stranded || (closed_until == 0 && next_lane() != nullptr)); }
+
+    void strand(_object *job) noexcept {
+        stranded = job;
+        waiting.add(1);
+        look();
+    }
+    _object *take_stranded() noexcept {
+        _object *job = stranded;
+        if (!job) return nullptr;
+        stranded = nullptr;
+        waiting.sub(1);
+        look();
+        return job;
+    }
 
     // False: no memory, and nothing happened.
     bool add(Entry entry) noexcept {
