@@ -247,6 +247,12 @@ class WorkerQueue(Engine):
             future.add_done_callback(settings.done)
         return future
 
+    def _with_item(self, job, item):
+        # Called by the core for each item of a submit_many() whose function is none.
+        if not isinstance(job, Job):
+            raise TypeError(f"fn must be callable or a Job, got {job!r}")
+        return job.with_item(item)
+
     def _preferred(self, job, key):
         choose = self._settings.choose
         if choose == "any":
