@@ -229,7 +229,19 @@ public:
     bool pick_any(Entry *out) noexcept {
         for (std::uint32_t number = 0; number < lanes.size(); ++number)
             if (pick_oldest(number, out)) return true;
-        return pick_later(out);
+        return pick_later(out) || pick_behind(out);
+    }
+    // Only jobs behind keys whose holders run are left then: few lines to look through.
+    bool pick_behind(Entry *out) noexcept {
+        for (auto &line : keys)
+            if (!line.second.empty()) {
+                auto place = line.second.begin();
+                *out = place->second;
+                line.second.erase(place);
+                waiting.sub(1);
+                return true;
+            }
+        return false;
     }
     bool pick_later(Entry *out) noexcept {
         for (auto timer = timers.begin(); timer != timers.end(); ++timer)
