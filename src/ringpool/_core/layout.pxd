@@ -121,6 +121,7 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         bint add(Entry) noexcept
         bint pick(Entry*) noexcept
         void put_down(const Entry&, bint) noexcept
+        bint put_back(const Entry&) noexcept
         void free_key(const Entry&) noexcept
         bint pick_oldest(uint32_t, Entry*) noexcept
         bint pick_any(Entry*) noexcept

@@ -195,6 +195,14 @@ public:
         look();
     }
 
+    // What was picked and not started, to its place, as if it had never been picked.  False: no memory.
+    bool put_back(const Entry &entry) noexcept {
+        Lane &lane = lanes[entry.lane];
+        lane.pass -= 1.0 / lane.weight;
+        put_down(entry, true);
+        return add(entry);
+    }
+
     void free_key(const Entry &entry) noexcept {
         if (!entry.holds_key) return;
         auto found = keys.find(entry.key);

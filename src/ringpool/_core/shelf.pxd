@@ -174,8 +174,7 @@ cdef inline void hand_out(Core* core) noexcept nogil:
     while core.idlers.count.load() and core.shelf.pick(&entry):
         worker = unlist_for(&core.idlers, entry.prefers)
         if worker == NULL:                  # the last one has woken by itself; it looks at the shelf
-            core.shelf.put_down(entry, True)
-            core.shelf.add(entry)
+            core.shelf.put_back(entry)
             break
         worker.inbox = entry
         worker.parker.unpark()
@@ -197,12 +196,11 @@ cdef inline bint shelf_put_back(Core* core, Entry* place, int64_t hold_ns) noexc
     cdef Entry nobody
     cdef bint done
     core.shelf.lock.lock()
-    core.shelf.put_down(place[0], True)
     core.shelf.closed_until = now_ns() + hold_ns
     done = core.shelf.set_timer(core.shelf.closed_until, nobody, NULL, &soonest) != 0
     if not done:
         core.shelf.closed_until = 0
-    done = core.shelf.add(place[0])
+    done = core.shelf.put_back(place[0])
     core.shelf.look()
     core.shelf.lock.unlock()
     if soonest:
