@@ -415,7 +415,8 @@ cdef class Engine:
 
     @property
     def _max_workers(self):
-        return _core(self).max_workers.load()
+        """Without those in place of workers whose job is late."""
+        return _core(self).max_workers.load() - _core(self).replacing.load()
 
     @property
     def _capacity(self):

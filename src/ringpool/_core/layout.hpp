@@ -219,6 +219,7 @@ struct Core {
     Word<std::uint32_t> hurried;    // nothing waits for a time any more
     Word<std::uint32_t> late;       // jobs whose future has ended before their function
     Word<std::uint32_t> late_limit; // for so many of them there is a worker more
+    Word<std::uint32_t> replacing;  // those workers; min_workers and max_workers count them. Moved under Shelf::lock
     Word<std::uint32_t> broken;     // an initializer failed
     Mutex inspection;               // held while somebody reads `current` of the workers
     Word<std::uint32_t> inspecting;

@@ -247,6 +247,7 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         Word[uint32_t] hurried
         Word[uint32_t] late
         Word[uint32_t] late_limit
+        Word[uint32_t] replacing
         Word[uint32_t] broken
         Mutex inspection
         Word[uint32_t] inspecting
