@@ -59,6 +59,8 @@ from ringpool._core.shelf cimport shelf_put_back, shelf_put_down, take_any, take
 
 from ringpool._core.future import set_worker_hooks
 
+from ringpool.errors import DeadlockError as _deadlock_error
+
 cdef extern from "Python.h":
     int Py_EnterRecursiveCall(const char*) except -1
     void Py_LeaveRecursiveCall() noexcept
@@ -333,8 +335,11 @@ cdef void run_planned(Core* core, Worker* me, PyObject* job) noexcept:
     cdef int64_t hold = -1
     if is_planned(<FutureBase>job) and extension_of(<FutureBase>job).judged:
         hold = _judge(<FutureBase>job, place.since)
-    if hold >= 0 and shelf_put_back(core, &place, hold):
-        return
+    if hold >= 0:
+        me.place.job = NULL
+        if shelf_put_back(core, &place, hold):
+            return
+        me.place = place
     me.delay = -1
     if not future_start(<FutureBase>job):
         core.unrun.tombstones.sub(1)
@@ -342,6 +347,7 @@ cdef void run_planned(Core* core, Worker* me, PyObject* job) noexcept:
         deliver(core, job)
     elif run_started(core, me, <FutureBase>job, True):
         future_run_callbacks(<FutureBase>job)
+    me.place.job = NULL             # what comes now, destructors too, does not hold its key
     if me.delay >= 0:
         core.again.add(1)
         shelf_put_down(core, &place, True)
@@ -552,10 +558,37 @@ def current_stop_flag():
     return flag
 
 
-def _run_here(FutureBase job):
+cdef bint _has_key_of(Worker* me, FutureBase job) noexcept:
+    # Does the job that this worker runs hold the key behind which `job` waits?
+    # Equal hashes are equal keys.
+    return (
+        me != NULL and me.place.job != NULL and me.place.keyed
+        and extension_of(job).wish.keyed and extension_of(job).wish.key == me.place.key
+    )
+
+
+cdef _refuse_to_wait(FutureBase job):
+    # Unless its time may be up before it can start, which ends it.
+    cdef uint32_t state = future_lock(job)
+    cdef PyObject* plan = job.call[0] if state & PHASE == PENDING else NULL
+    Py_XINCREF(plan)
+    future_unlock(job, state)
+    if plan == NULL:
+        return
+    waited_for = <object>plan
+    Py_DECREF(plan)
+    if waited_for.expires is None and waited_for.deadline is None:
+        raise _deadlock_error(
+            f"{waited_for.job.title} waits for the key {waited_for.job.key!r}, "
+            f"which the job that waits for it holds until its own end"
+        )
+
+
+def _run_here(FutureBase job, bint forever):
     """
-    Called by a thread before it waits for a job: runs that job in place where
-    the wait could not end, unless somebody else has started it.
+    Called by a thread before it waits for a job, *forever* or for a time: runs
+    that job in place where the wait could not end, unless somebody else has
+    started it. Raises DeadlockError where nobody could start it.
 
     That is on a worker of the same pool, and in a signal handler that stands on
     top of a submit which is starting the pool's first worker.
@@ -568,6 +601,8 @@ def _run_here(FutureBase job):
         return
     if is_planned(job):
         # Its key, its lane and its back-off are the shelf's business.
+        if forever and _has_key_of(me, job):
+            _refuse_to_wait(job)
         _hire_spare(job)
         return
     Py_EnterRecursiveCall(" while a job waits for a job")
