@@ -92,7 +92,7 @@ struct alignas(LINE) Worker {
     Word<std::int64_t> began;       // when it began that job, for queues that are watched
     Entry place;                    // what it took from the shelf and has not put down; job: NULL when from the ring
     std::int64_t delay = -1;        // after the attempt just made: ns until the next one; negative: none
-    std::uint32_t number = 0;       // its seat, from 0
+    std::int32_t number = -1;       // its seat, from 0; negative: it is no worker. Under roster_lock until it runs
     Entry inbox;                    // a job given to it while it was idle; under Shelf::lock, then its own
 };
 

@@ -150,7 +150,7 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         Word[int64_t] began
         Entry place
         int64_t delay
-        uint32_t number
+        int32_t number
         Entry inbox
 
     cdef cppclass Idlers:

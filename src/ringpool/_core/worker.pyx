@@ -8,7 +8,7 @@ import threading
 from concurrent.futures.thread import BrokenThreadPool
 
 from cpython.object cimport PyObject
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from libcpp cimport bool
 
 from ringpool._core.core cimport core_close, core_release, deliver, tell_if_quiet, unfinished
@@ -90,6 +90,7 @@ cdef class WorkerMain:
     cdef object initializer
     cdef object finalizer               # called on the thread when its last job is done
     cdef set threads                    # the pool's, which lists every worker's thread
+    cdef object prefix                  # of their names
     cdef WorkerMain spare_of            # the worker whose wait this one makes up for, or None
     cdef Word[uint32_t] has_spare
     cdef Word[uint32_t] phase           # NEW, then ALIVE or ABANDONED
@@ -103,17 +104,14 @@ cdef class WorkerMain:
 
     def __call__(self):
         cdef uint32_t expected = NEW
+        cdef bint left = False
         if not self.phase.cas(expected, ALIVE):
             return                          # whoever started the thread gave up on it
         thread = threading.current_thread()
         if self.spare_of is None and not take_seat(self.core):
-            roster_retire(self.core, self.worker)
-            self.threads.discard(thread)
-            self.core.reserved.sub(1)
-            gate_wake_all(&self.core.quiet)
+            self._leave(thread)
             return
         name_this_thread(_short_name(thread.name))
-        _number(self.core, self.worker)
         self.worker.ident = thread.ident
         self.worker.thread = current_thread_state()
         this_thread().core = self.core
@@ -121,39 +119,45 @@ cdef class WorkerMain:
         this_thread().main = <PyObject*>self
         if self.core.copies_context:
             fresh_context()
+        if self.initializer is not None and not self.initializer():
+            _break(self.core)
         if self.spare_of is None:
-            initializer, self.initializer = self.initializer, None
-            if initializer is not None and not initializer():
-                _break(self.core)
-            del initializer
             left = work(self.core, self.worker, safe_point)
-            if self.finalizer is not None:
-                call_quietly(self.finalizer)
-            if left:
-                roster_retire(self.core, self.worker)
-                self.threads.discard(thread)
-                self.core.reserved.sub(1)
-            else:
-                self.core.gone.add(1)
         else:
             _work_as_spare(self)
+        if self.finalizer is not None:
+            call_quietly(self.finalizer)
+        this_thread().worker = NULL
+        if self.spare_of is None and left:
+            self._leave(thread)
+        elif self.spare_of is None:
+            self.core.gone.add(1)
+        else:
             roster_retire(self.core, self.worker)
             self.threads.discard(thread)
             self.core.spares.sub(1)
             _allow_workers(self.core)
         this_thread().core = NULL
-        this_thread().worker = NULL
         this_thread().main = NULL
         gate_wake_all(&self.core.quiet)
 
+    cdef _leave(self, thread):
+        # Before the end of the queue.  Until here its place was taken: who put a
+        # job meanwhile could start nobody in its stead.
+        roster_retire(self.core, self.worker)
+        self.threads.discard(thread)
+        self.core.reserved.sub(1)
+        if work_ready(self.core):
+            hire_for_queued(self.core, self.initializer, self.finalizer, self.threads, self.prefix)
+        gate_wake_all(&self.core.quiet)
 
-cdef void _number(Core* core, Worker* me) noexcept:
-    # The lowest that no worker of this pool has.
+
+cdef void _number(Core* core, Worker* me, int32_t number) noexcept:
+    # The lowest from `number` on that no worker of this pool has.
     cdef size_t i = 0
-    cdef uint32_t number = 0
     core.roster_lock.lock()
     while i < core.roster.size():
-        if core.roster[i] != me and core.roster[i].thread != NULL and core.roster[i].number == number:
+        if core.roster[i].number == number:
             number += 1
             i = 0
         else:
@@ -228,7 +232,7 @@ cdef bint _hire_one(Core* core, object initializer, object finalizer, set thread
             break
     here.hiring = core
     try:
-        interrupted = _start(core, initializer, finalizer, None, threads, f"{name}_{reserved}")
+        interrupted = _start(core, initializer, finalizer, None, threads, name)
     except BaseException as error:
         core.reserved.sub(1)
         gate_wake_all(&core.quiet)
@@ -267,7 +271,7 @@ def _hire_spare(FutureBase job):
     core.spares.add(1)
     _allow_workers(core)
     try:
-        interrupted = _start(core, None, None, mine, mine.threads, _spare_name(threading.current_thread().name))
+        interrupted = _start(core, mine.initializer, mine.finalizer, mine, mine.threads, mine.prefix)
     except BaseException:
         mine.has_spare.store(0)
         core.spares.sub(1)
@@ -286,11 +290,7 @@ cdef void _allow_workers(Core* core) noexcept:
     core.shelf.lock.unlock()
 
 
-cdef _spare_name(name):
-    return name if name.endswith("_spare") else name + "_spare"
-
-
-cdef object _start(Core* core, initializer, finalizer, WorkerMain spare_of, set threads, name):
+cdef object _start(Core* core, initializer, finalizer, WorkerMain spare_of, set threads, prefix):
     # When this raises there is no worker.  When a signal handler raised while
     # we waited for a thread that did start, there is one: that exception is
     # returned.
@@ -300,12 +300,16 @@ cdef object _start(Core* core, initializer, finalizer, WorkerMain spare_of, set 
     if not roster_put(core, worker):
         del worker
         raise MemoryError
+    # Spares are numbered behind the seats, so that they take no worker's number.
+    _number(core, worker, 0 if spare_of is None else <int32_t>core.max_workers.load())
+    name = f"{prefix}_{worker.number}" if spare_of is None else f"{prefix}_{worker.number}_spare"
     core.references.add(1)
     main.core = core
     main.worker = worker
     main.initializer = initializer
     main.finalizer = finalizer
     main.threads = threads
+    main.prefix = prefix
     main.spare_of = spare_of
     thread = threading.Thread(target=main, name=name, daemon=False, **_THREAD_OPTIONS)
     try:
