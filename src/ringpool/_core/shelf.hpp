@@ -9,8 +9,8 @@
 // is next: a level is worth `ageing` places in the queue, so a job of a lower
 // level is passed by so many later ones at the most, and none starves.
 // Among lanes, those that may start a job take turns by weight (stride
-// scheduling: C. Waldspurger and W. Weihl, 1995; a lane that comes back from
-// idle starts where the others are).
+// scheduling: C. Waldspurger and W. Weihl, 1995; a lane that was idle, or could
+// start none, goes on where the others are, and has saved no turns).
 //
 // Keys.  Of the jobs of one key one at a time is in a lane, runs, or waits to
 // be tried again; the others stand behind it in the order of their arrival.
@@ -65,7 +65,6 @@ struct Timer {
 class Shelf {
     std::unordered_map<std::uint64_t, std::map<std::uint64_t, Entry>> keys;     // held keys, and who stands behind
     std::multimap<std::int64_t, Timer> timers;
-    double pass_now = 0.0;          // of the lane that started last
     std::uint64_t last_id = 0;
 
     std::int64_t rank(const Entry &entry) const noexcept {
@@ -74,7 +73,6 @@ class Shelf {
     void seat(const Entry &entry) {         // into its lane; may throw bad_alloc
         Lane &lane = lanes[entry.lane];
         lane.levels[entry.level].emplace(entry.arrival, entry);
-        if (lane.ready.relaxed() == 0 && lane.pass < pass_now) lane.pass = pass_now;
         lane.ready.add(1);
     }
     using Level = std::map<std::int32_t, std::map<std::uint64_t, Entry>>::iterator;
@@ -179,7 +177,9 @@ public:
         if (!lane) return false;
         *out = unseat(*lane, best(*lane), lifo);
         waiting.sub(1);
-        pass_now = lane->pass;
+        double turn = lane->pass;       // a lane with a smaller one was idle or could start nothing
+        for (Lane &other : lanes)
+            if (other.pass < turn) other.pass = turn;
         lane->pass += 1.0 / lane->weight;
         ++lane->running;
         ++running;
@@ -218,7 +218,6 @@ public:
         if (level == lane.levels.end()) std::terminate();
         node.mapped() = next;
         level->second.insert(std::move(node));
-        if (lane.ready.relaxed() == 0 && lane.pass < pass_now) lane.pass = pass_now;
         lane.ready.add(1);
     }
 
