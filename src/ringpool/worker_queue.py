@@ -430,6 +430,8 @@ class WorkerQueue(Engine):
 
     def _refusal(self) -> QueueStopped:
         why = "the interpreter is exiting" if lifecycle.exiting() else "it was stopped"
+        if self._is_broken:
+            why = "worker_init failed"
         return QueueStopped(f"{self.name} takes no more jobs: {why}")
 
     def _when_full(self, future):
