@@ -169,9 +169,11 @@ def test_one_worker_whose_init_fails_ends_the_queue_and_not_the_running_jobs(dis
     The others finish what they have and leave, with their state.
     """
     staff = Staff()
+    queued = threading.Event()
 
     def init():
         if staff.came:
+            assert queued.wait(WAIT)
             raise OSError("one too many")
         return staff.init()
 
@@ -179,6 +181,7 @@ def test_one_worker_whose_init_fails_ends_the_queue_and_not_the_running_jobs(dis
     first = queue.submit(Job(gate, 7, key="k"))
     gate.wait_until_entered()
     behind = queue.submit(Job(int, key="k"))
+    queued.set()
     assert isinstance(behind.exception(WAIT), BrokenThreadPool)
     gate.open()
     assert first.result(WAIT) == 7
