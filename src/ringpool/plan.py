@@ -30,8 +30,8 @@ class Plan:
     """
 
     __slots__ = (
-        "attempt", "began", "deadline", "errors", "expires", "job", "late", "queue", "replaces", "retry", "slept", "timeout",
-        "token", "until", "waits_since",
+        "attempt", "began", "deadline", "errors", "expires", "job", "late", "queue", "replaces", "retry", "slept",
+        "timeout", "token", "until", "waits_since",
     )  # fmt: skip
 
     def __init__(self, queue: "WorkerQueue", job: Job[Any]):
@@ -96,7 +96,8 @@ class Plan:
 
     def __call__(self) -> Any:
         settings, job = self.queue._settings, self.job
-        future: Future[Any] = current_future()
+        future = current_future()
+        assert future is not None  # this is a worker
         self.attempt += 1
         self.late = self.replaces = None
         self.token = token = threading.Lock()
@@ -125,6 +126,7 @@ class Plan:
             call_off(self.queue, timer)
         if not token.acquire(False):  # the time limit came first
             late = self.late
+            assert late is not None  # written before the token was taken
             if self.replaces is not None:
                 core.end_running(future, late)
                 core.lateness_ends(self.queue, self.replaces)

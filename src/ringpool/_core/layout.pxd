@@ -133,6 +133,16 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         int64_t next_due() noexcept
         bint take_due(int64_t, Timer*) noexcept
 
+    cdef cppclass Times:
+        Word[uint64_t]* counts
+        Word[uint64_t] total_ns
+        void note(int64_t) noexcept
+        void add(const Times&) noexcept
+
+    cdef cppclass Held:
+        const Entry* place
+        Held* outer
+
     cdef cppclass Worker:
         Parker parker
         Patience patience
@@ -149,8 +159,14 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         Word[PyObject*] current
         Word[int64_t] began
         Entry place
+        Held* held
         int64_t delay
         int32_t number
+        Word[int64_t] born
+        Word[int64_t] asleep
+        Word[int64_t] slept_ns
+        Times waits
+        Times runs
         Entry inbox
 
     cdef cppclass Idlers:
@@ -172,6 +188,7 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         PyObject* condition
         PyObject* waiters
         bint planned
+        bint sampled
         bint judged
         Entry wish
 
@@ -209,6 +226,10 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         uint64_t succeeded
         uint64_t failed
         uint64_t again
+        int64_t alive_ns
+        int64_t slept_ns
+        Times waits
+        Times runs
 
     cdef cppclass Core:
         Ring ring
@@ -252,6 +273,8 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         Mutex inspection
         Word[uint32_t] inspecting
         bint copies_context
+        uint32_t sample
+        uint32_t failed_flags
         bint watched
         bint ready
         bint decides
@@ -277,6 +300,7 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         Core* hiring
 
     void gate_begin_anew(Gate*) noexcept
+    bint is_sample(Core*) noexcept
     bint has_spare_processor(Core*) noexcept
     Core* core_of(Unrun*) noexcept
     bint roster_put(Core*, Worker*) noexcept

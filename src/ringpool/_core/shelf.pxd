@@ -66,10 +66,10 @@ cdef inline void absorb(Core* core) noexcept nogil:
 
 
 cdef inline PyObject* take_next(Core* core, Entry* place) noexcept nogil:
-    # The next job that may be started; NULL when there is none.  Sets place.job
-    # when it came from the shelf: shelf_put_down follows when it has been run.
+    # The next job that may be started; NULL when there is none.  Sets place.job,
+    # which was NULL, when it came from the shelf: shelf_put_down follows when it
+    # has been run.
     cdef PyObject* job
-    place.job = NULL
     if not core.planned.relaxed():
         return <PyObject*>ring_take(&core.ring)
     core.shelf.lock.lock()
@@ -242,6 +242,8 @@ cdef inline void configure_like(Core* core, Core* other) noexcept:
     core.idle_ns = other.idle_ns
     core.elastic.store(other.elastic.load())
     core.watched = other.watched
+    core.sample = other.sample
+    core.failed_flags = other.failed_flags
     core.ready = other.ready
     core.decides = other.decides
     core.takes_jobs = other.takes_jobs

@@ -34,6 +34,7 @@ from ringpool._core.layout cimport (
     FOREVER,
     Core,
     Entry,
+    Held,
     Here,
     Waiter,
     Word,
@@ -113,6 +114,7 @@ cdef class WorkerMain:
             return
         name_this_thread(_short_name(thread.name))
         self.worker.ident = thread.ident
+        self.worker.born.set(now_ns())
         self.worker.thread = current_thread_state()
         this_thread().core = self.core
         this_thread().worker = self.worker
@@ -336,22 +338,27 @@ cdef class Again:
 cdef void run_planned(Core* core, Worker* me, PyObject* job) noexcept:
     # A job from the shelf, whose reference and place the caller owns.
     cdef Entry place = me.place
+    cdef Held held
     cdef int64_t hold = -1
+    held.place = &place
+    held.outer = me.held
+    me.held = &held
+    me.place.job = NULL                         # what a wait inside of it may take has its own
     if is_planned(<FutureBase>job) and extension_of(<FutureBase>job).judged:
         hold = _judge(<FutureBase>job, place.since)
-    if hold >= 0:
-        me.place.job = NULL
-        if shelf_put_back(core, &place, hold):
-            return
-        me.place = place
+    if hold >= 0 and shelf_put_back(core, &place, hold):
+        me.held = held.outer
+        return
     me.delay = -1
+    if is_planned(<FutureBase>job):
+        extension_of(<FutureBase>job).wish.since = place.since
     if not future_start(<FutureBase>job):
         core.unrun.tombstones.sub(1)
         Py_INCREF(job)
         deliver(core, job)
     elif run_started(core, me, <FutureBase>job, True):
         future_run_callbacks(<FutureBase>job)
-    me.place.job = NULL             # what comes now, destructors too, does not hold its key
+    me.held = held.outer            # what comes now, destructors too, does not hold its key
     if me.delay >= 0:
         core.again.add(1)
         shelf_put_down(core, &place, True)
@@ -563,12 +570,14 @@ def current_stop_flag():
 
 
 cdef bint _has_key_of(Worker* me, FutureBase job) noexcept:
-    # Does the job that this worker runs hold the key behind which `job` waits?
-    # Equal hashes are equal keys.
-    return (
-        me != NULL and me.place.job != NULL and me.place.keyed
-        and extension_of(job).wish.keyed and extension_of(job).wish.key == me.place.key
-    )
+    # Does a job that stands on this worker's stack hold the key behind which `job`
+    # waits?  Equal hashes are equal keys.
+    cdef Held* held = me.held if me != NULL and extension_of(job).wish.keyed else NULL
+    while held != NULL:
+        if held.place.keyed and held.place.key == extension_of(job).wish.key:
+            return True
+        held = held.outer
+    return False
 
 
 cdef _refuse_to_wait(FutureBase job):
