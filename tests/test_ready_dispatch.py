@@ -207,7 +207,7 @@ def test_what_makes_no_sense_is_refused(settings, error, words):
 # ---- nothing is lost on its way to a worker --------------------------------------------
 
 
-@pytest.mark.parametrize("choose", ["any", "affinity", lambda job: len(job.args) % 4], ids=["any", "affinity", "function"])
+@pytest.mark.parametrize("choose", ["any", "affinity", lambda job: job.args[0][1] % 4], ids=["any", "key", "function"])
 @pytest.mark.stress
 def test_every_job_is_run_once(choose, run_in_threads):
     """
