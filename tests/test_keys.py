@@ -248,7 +248,7 @@ def test_a_retry_keeps_its_key(settings, until):
             raise OSError
 
     with WorkerQueue(2, 16, **settings) as queue:
-        first = queue.submit(Job(fails_twice, key="k", retry=Retry(attempts=3, base=0.03, jitter="none")))
+        first = queue.submit(Job(fails_twice, key="k", retry=Retry(attempts=3, base=0.3, jitter="none")))
         second = queue.submit(Job(ran.append, "second", key="k"))
         until(lambda: queue.stats().retrying == 1)
         assert (queue.submit(int).result(WAIT), second.done()) == (0, False)
@@ -278,16 +278,16 @@ def test_a_delayed_job_has_no_key_before_it_is_due(settings, gate, until):
     """
     ran = []
     with WorkerQueue(2, 16, **settings) as queue:
-        later = queue.submit(Job(ran.append, "later", key="k", delay=0.05))
+        much_later = queue.submit(Job(ran.append, "much later", key="k", delay=1000))
         assert queue.submit(Job(ran.append, "at once", key="k")).result(WAIT) is None
-        held(queue, gate)
-        until(lambda: queue.stats().delayed == 0)
+        held(queue, gate, Job(ran.append, "first", key="k"))
+        later = queue.submit(Job(ran.append, "later", key="k", delay=0.02))
+        until(lambda: queue.stats().delayed == 1)
         after = queue.submit(Job(ran.append, "after", key="k"))
-        assert queue.submit(int).result(WAIT) == 0
-        assert ran == ["at once"]
         gate.open()
         assert (later.result(WAIT), after.result(WAIT)) == (None, None)
-    assert ran == ["at once", "later", "after"]
+        assert much_later.cancel()
+    assert ran == ["at once", "first", "later", "after"]
 
 
 def test_a_cancelled_delayed_job_leaves_its_key_alone(settings):

@@ -62,7 +62,7 @@ def test_stats_know_each_lane(dispatch, gate):
             queue.submit(Job(int, lane="a"))
         queue.submit(Job(int, lane="b"))
         queue.submit(Job(int, lane="b", key="k"))
-        queue.submit(Job(int, lane="b", delay=0.05))
+        queue.submit(Job(int, lane="b", delay=0.5))
         lanes = queue.stats().lanes
         assert [(name, lane.ready, lane.running) for name, lane in lanes.items()] == [("a", 3, 0), ("b", 1, 1)]
         gate.open()
