@@ -131,8 +131,7 @@ def test_workers_leave_when_they_have_been_idle_and_come_back(dispatch, until):
     with WorkerQueue(4, 64, min_workers=2, idle_timeout=0.01, dispatch=dispatch) as queue:
         for _ in range(3):
             meet(queue, 4)
-            threads = threads_of(queue)
-            until(lambda threads=threads: sum(thread.is_alive() for thread in threads) == 2)
+            until(lambda: len(threads_of(queue)) == 2)
             until(lambda: queue.stats().workers == queue.stats().idle == 2)
 
 

@@ -212,13 +212,13 @@ def test_workers_that_leave_because_they_are_idle_give_up_their_state(dispatch, 
     """
     settings = {"min_workers": 1, "idle_timeout": 0.01, **staff.settings()}
     with WorkerQueue(3, 64, dispatch=dispatch, **settings) as queue:
-        for n in range(1, 4):
+        for _ in range(3):
             meeting = threading.Barrier(3)
             for job in [queue.submit(meeting.wait, WAIT) for _ in range(3)]:
                 job.result(WAIT)
-            until(lambda n=n: len(staff.left) == 2 * n)
-            assert queue.stats().workers == 1
-    assert len(staff.came) == len(staff.left) == 7
+            until(lambda: queue.stats().workers == 1)
+            assert len(staff.came) - len(staff.left) == 1
+    assert len(staff.came) == len(staff.left) >= 7
 
 
 def test_a_job_on_a_spare_worker_has_a_state(dispatch, staff):
