@@ -60,8 +60,6 @@ from ringpool._core.shelf cimport shelf_put_back, shelf_put_down, take_any, take
 
 from ringpool._core.future import set_worker_hooks
 
-from ringpool.errors import DeadlockError as _deadlock_error
-
 cdef extern from "Python.h":
     int Py_EnterRecursiveCall(const char*) except -1
     void Py_LeaveRecursiveCall() noexcept
@@ -581,7 +579,7 @@ cdef bint _has_key_of(Worker* me, FutureBase job) noexcept:
 
 
 cdef _refuse_to_wait(FutureBase job):
-    # Unless its time may be up before it can start, which ends it.
+    # Its plan says so, and how.
     cdef uint32_t state = future_lock(job)
     cdef PyObject* plan = job.call[0] if state & PHASE == PENDING else NULL
     Py_XINCREF(plan)
@@ -590,11 +588,7 @@ cdef _refuse_to_wait(FutureBase job):
         return
     waited_for = <object>plan
     Py_DECREF(plan)
-    if waited_for.expires is None and waited_for.deadline is None:
-        raise _deadlock_error(
-            f"{waited_for.job.title} waits for the key {waited_for.job.key!r}, "
-            f"which the job that waits for it holds until its own end"
-        )
+    waited_for.refuse_wait()
 
 
 def _run_here(FutureBase job, bint forever):
