@@ -5,6 +5,7 @@ import gc
 import os
 import sys
 import threading
+import time
 
 import pytest
 
@@ -79,6 +80,20 @@ def in_threads(n, fn, *args):
 @pytest.fixture
 def run_in_threads():
     return in_threads
+
+
+@pytest.fixture
+def until():
+    """Look again and again whether something has come true; it must within the limit."""
+
+    def wait(condition, *args):
+        deadline = time.monotonic() + WAIT
+        while not (found := condition(*args)):
+            assert time.monotonic() < deadline, f"never came true: {condition}"
+            time.sleep(0.0005)
+        return found
+
+    return wait
 
 
 @pytest.fixture

@@ -123,10 +123,14 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         Word[uint64_t] retrying
         Word[uint32_t] runnable
         uint64_t total() noexcept
+        PyObject* stranded
         void look() noexcept
+        void strand(PyObject*) noexcept
+        PyObject* take_stranded() noexcept
         bint add(Entry) noexcept
         bint pick(Entry*) noexcept
         void put_down(const Entry&, bint) noexcept
+        bint put_back(const Entry&) noexcept
         void free_key(const Entry&) noexcept
         bint pick_oldest(uint32_t, Entry*) noexcept
         bint pick_any(Entry*) noexcept
@@ -145,6 +149,10 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         void note(int64_t) noexcept
         void add(const Times&) noexcept
 
+    cdef cppclass Held:
+        const Entry* place
+        Held* outer
+
     cdef cppclass Worker:
         Parker parker
         Patience patience
@@ -161,8 +169,9 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         Word[PyObject*] current
         Word[int64_t] began
         Entry place
+        Held* held
         int64_t delay
-        uint32_t number
+        int32_t number
         Word[int64_t] born
         Word[int64_t] asleep
         Word[int64_t] slept_ns
@@ -269,6 +278,7 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         Word[uint32_t] hurried
         Word[uint32_t] late
         Word[uint32_t] late_limit
+        Word[uint32_t] replacing
         Word[uint32_t] broken
         Mutex inspection
         Word[uint32_t] inspecting

@@ -32,7 +32,7 @@ from ringpool._core.layout cimport Core, Entry, Extension, Levels, Times, Waiter
 from ringpool._core.parking cimport gate_enter, gate_leave, gate_wake_all, gate_wake_one, sleep_until_woken, wake_all
 from ringpool._core.python cimport Py_DECREF, Py_INCREF, current_thread_state
 from ringpool._core.ring cimport CLOSED, PUT, Put, ring_is_closed
-from ringpool._core.shelf cimport queue_put, take_oldest, tell_workers
+from ringpool._core.shelf cimport absorb, queue_put, take_oldest, tell_workers
 from ringpool._core.worker cimport come_again, hasten, hire_for_queued, run_started, settle_unrun, this_core, this_worker
 
 # ---- into the queue -------------------------------------------------------------------
@@ -206,9 +206,10 @@ def change_level(Engine pool not None, FutureBase future not None, int32_t level
     cdef Core* core = pool.core
     core.planned.store(1)
     core.shelf.lock.lock()
+    absorb(core)
     found = core.shelf.rerank(<PyObject*>future, level)
     core.shelf.lock.unlock()
-    return found
+    return found and future.state.load() & PHASE == PENDING     # else it is there to be cleared away
 
 
 # ---- while it runs ------------------------------------------------------------------------
@@ -257,9 +258,12 @@ def lateness_begins(Engine pool not None):
     core.elastic.store(1)
     if core.late.add(1) >= core.late_limit.load():
         return False
+    core.shelf.lock.lock()
+    core.replacing.add(1)
     core.max_workers.add(1)
     core.min_workers.add(1)
     _allow(core)
+    core.shelf.lock.unlock()
     hire_for_queued(core, pool._worker_initializer, pool._worker_finalizer, pool._threads, pool._thread_name_prefix)
     return True
 
@@ -269,17 +273,19 @@ def lateness_ends(Engine pool not None, bint replaced):
     cdef Core* core = pool.core
     core.late.sub(1)
     if replaced:
+        core.shelf.lock.lock()
+        core.replacing.sub(1)
         core.min_workers.sub(1)
         core.max_workers.sub(1)
         _allow(core)
+        core.shelf.lock.unlock()
         wake_all(&core.idlers)              # one too many: an idle one may go
 
 
 cdef void _allow(Core* core) noexcept:
-    core.shelf.lock.lock()
+    # Under the lock.
     core.shelf.workers = core.max_workers.load() + core.spares.load()
     core.shelf.look()
-    core.shelf.lock.unlock()
 
 
 def late(Engine pool not None):
@@ -337,9 +343,11 @@ def resize(Engine pool not None, uint32_t workers, int32_t least):
     cdef Core* core = pool.core
     cdef uint32_t before
     core.elastic.store(1)
-    core.max_workers.store(workers)
-    core.min_workers.store(least)
+    core.shelf.lock.lock()                      # all of it: two may resize at a time, and lateness begin or end
+    core.max_workers.store(workers + core.replacing.load())
+    core.min_workers.store(least + core.replacing.load())
     _allow(core)
+    core.shelf.lock.unlock()
     wake_all(&core.idlers)
     before = core.reserved.load() + 1
     while before != core.reserved.load():       # one for each job that waits
