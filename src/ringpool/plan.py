@@ -75,7 +75,8 @@ class Plan:
         """Somebody is about to wait for it who holds its key. Unless its time may be up first, that would never end."""
         if self.expires is None and self.deadline is None:
             raise DeadlockError(
-                f"{self.job.title} waits for the key {self.job.key!r}, which the job that waits for it holds until its own end"
+                f"{self.job.title} waits for the key {self.job.key!r}, "
+                f"which the job that waits for it holds until its own end"
             )
 
     def verdict(self, waited: float) -> Any:
