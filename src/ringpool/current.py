@@ -55,7 +55,7 @@ class CurrentJob:
             left = until - time.monotonic()
             if left <= 0:
                 return
-            core.sleep_in_job(left)
+            core.sleep_in_job(left, self._plan)
 
     def remaining(self) -> float | None:
         """Seconds until the attempt's *timeout* or the job's *deadline*, 0 afterwards; None: neither."""

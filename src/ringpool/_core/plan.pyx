@@ -214,15 +214,16 @@ def change_level(Engine pool not None, FutureBase future not None, int32_t level
 
 # ---- while it runs ------------------------------------------------------------------------
 
-def sleep_in_job(seconds):
-    """Sleep until *seconds* have passed or somebody may want the job to end: look who."""
+def sleep_in_job(seconds, plan):
+    """Sleep until *seconds* have passed or somebody may want the job, whose plan is given, to end: look who."""
     cdef Core* core = this_core()
     cdef Waiter waiter
     cdef PyObject* job = this_worker().current.relaxed()
     cdef int64_t deadline = now_ns() + <int64_t>(<double>seconds * 1e9)
     cdef int woken
     gate_enter(&core.sleepers, &waiter)
-    if core.stop_asked.load() or (<FutureBase>job).state.load() & ASKED:
+    # Enlisted, look again: pairs with what is written before the sleepers are woken.
+    if core.stop_asked.load() or (<FutureBase>job).state.load() & ASKED or (plan is not None and plan.late is not None):
         gate_leave(&core.sleepers, &waiter)
         return
     try:
