@@ -5,6 +5,7 @@ import gc
 import os
 import sys
 import threading
+import time
 
 import pytest
 
@@ -79,6 +80,19 @@ def in_threads(n, fn, *args):
 @pytest.fixture
 def run_in_threads():
     return in_threads
+
+
+@pytest.fixture
+def until():
+    """Look until a condition holds; it must within WAIT seconds."""
+
+    def look(condition):
+        deadline = time.monotonic() + WAIT
+        while not condition():
+            assert time.monotonic() < deadline, "it never came to hold"
+            threading.Event().wait(0.001)
+
+    return look
 
 
 @pytest.fixture

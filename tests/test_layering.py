@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "plan": {"_core", "errors", "future", "job", "retry", "tallies"},
     "current": {"_core", "checks", "future", "plan"},
     "overflow": {"_core", "checks", "errors", "future", "job", "plan", "tallies"},
-    "watchdog": {"_core", "stats", "tallies"},
+    "watchdog": {"_core", "job", "plan", "stats", "tallies"},
     "awaiting": set(),
     "executor": {"_core", "awaiting", "checks", "future", "lifecycle"},
     "worker_queue": {

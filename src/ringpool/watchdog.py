@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import threading
 import traceback
 from typing import TYPE_CHECKING
 from weakref import WeakSet, ref
@@ -9,6 +10,8 @@ from weakref import WeakSet, ref
 from ringpool import tallies
 from ringpool._core.plan import count
 from ringpool._core.timekeeper import call_at, keep_time, now
+from ringpool.job import title
+from ringpool.plan import Plan
 from ringpool.stats import RunningJob
 
 if TYPE_CHECKING:
@@ -19,12 +22,14 @@ logger = logging.getLogger("ringpool")
 
 def running(queue: "WorkerQueue", stacks: bool) -> tuple[RunningJob, ...]:
     """The jobs that run, the longest first; with *stacks*, what their threads are at."""
-    names = {thread.ident: thread.name for thread in list(queue._threads)}
+    jobs = queue._running()
+    names = {thread.ident: thread.name for thread in threading.enumerate()}
     frames = sys._current_frames() if stacks else {}
     found = []
-    for ident, future, began in queue._running():
+    for ident, future, began, fn in jobs:
         stack = "".join(traceback.format_stack(frames[ident])) if ident in frames else None
-        found.append(RunningJob(future, names.get(ident, "?"), max(0.0, (now() - began) * 1e-9), stack))
+        name = fn.job.title if isinstance(fn, Plan) else title(fn)
+        found.append(RunningJob(future, names.get(ident, "?"), max(0.0, (now() - began) * 1e-9), stack, name))
     return tuple(sorted(found, key=lambda job: -job.age))
 
 
@@ -48,21 +53,23 @@ class Watchdog:
             call_at(queue, now() + int(self._stuck_after * 5e8), self.look)
 
     def look(self):
+        try:
+            self._look()
+        finally:
+            self.again()
+
+    def _look(self):
         queue = self._queue()
-        if queue is None:
-            return
-        for job in running(queue, False):
+        for job in running(queue, False) if queue is not None else ():
             if job.age >= self._stuck_after and job.future not in self._reported:
                 self._reported.add(job.future)
                 self._report(queue, job)
-        del queue
-        self.again()
 
     def _report(self, queue, job):
         count(queue, tallies.STUCK)
         for one in running(queue, True):
             if one.future is job.future:
                 logger.warning(
-                    "a job of %s has been running for %.1f s on thread %s: %r\n%s",
-                    queue.name, one.age, one.thread, one.future, one.stack,
+                    "%s has been running in %s for %.1f s on thread %s: %r\n%s",
+                    one.name, queue.name, one.age, one.thread, one.future, one.stack,
                 )  # fmt: skip

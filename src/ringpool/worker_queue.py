@@ -242,9 +242,10 @@ class WorkerQueue(Engine):
             self._preferred(job, key),
             deadline,
         )
-        plan.watch(future)
-        if "on_done" in settings.hooks:
-            future.add_done_callback(settings.done)
+        if not plan.went_elsewhere:
+            plan.watch(future)
+            if "on_done" in settings.hooks:
+                future.add_done_callback(settings.done)
         return future
 
     def _preferred(self, job, key):
@@ -417,9 +418,6 @@ class WorkerQueue(Engine):
             lanes={name: LaneStats(*lane) for name, lane in zip(self._settings.lanes, lanes) if name is not None},
         )
 
-    def _queued_now(self):
-        return self._counts().queued
-
     # ---- what the engine asks of a face ------------------------------------------
 
     def _refusal(self) -> QueueStopped:
@@ -427,7 +425,7 @@ class WorkerQueue(Engine):
         return QueueStopped(f"{self.name} takes no more jobs: {why}")
 
     def _when_full(self, future):
-        return overflow.apply(self._settings.overflow, self, future)
+        return overflow.apply(self._settings.overflow, self, future, WorkerQueue)
 
     def _full(self, in_job: bool) -> QueueFull:
         if in_job:

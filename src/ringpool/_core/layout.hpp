@@ -219,6 +219,8 @@ struct Core {
     Word<std::uint32_t> hurried;    // nothing waits for a time any more
     Word<std::uint32_t> late;       // jobs whose future has ended before their function
     Word<std::uint32_t> late_limit; // for so many of them there is a worker more
+    Word<std::uint32_t> replaced;   // of the late, those in whose place there is a worker more; moved under Shelf::lock
+    Word<std::uint32_t> outside;    // jobs that their submitter runs for want of room, and which may come again
     Word<std::uint32_t> broken;     // an initializer failed
     Mutex inspection;               // held while somebody reads `current` of the workers
     Word<std::uint32_t> inspecting;

@@ -243,6 +243,8 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         Word[uint32_t] hurried
         Word[uint32_t] late
         Word[uint32_t] late_limit
+        Word[uint32_t] replaced
+        Word[uint32_t] outside
         Word[uint32_t] broken
         Mutex inspection
         Word[uint32_t] inspecting

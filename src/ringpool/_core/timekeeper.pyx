@@ -110,7 +110,7 @@ def keep_time(Engine pool not None):
     cdef Core* core = pool.core
     cdef TimekeeperMain main
     cdef uint32_t nobody = 0
-    if core.keepers.load() or not core.keepers.cas(nobody, 1):
+    if core.keepers.load() or ring_is_closed(&core.ring) or not core.keepers.cas(nobody, 1):
         return
     main = TimekeeperMain()
     core.references.add(1)

@@ -272,8 +272,11 @@ cdef void come_again(Core* core, Entry* place, int64_t delay) noexcept
 cdef bint hasten(Core* core, PyObject* job) noexcept
 
 cdef int hire(Core* core, object initializer, object finalizer, set threads, object name) except -1
-cdef hire_for_queued(Core* core, initializer, finalizer, set threads, name)
+cdef hire_for_queued(Core* core, initializer, finalizer, set threads, name, bint draining=*)
 cdef bint on_worker_of(Core* core) noexcept
+cdef bint works_for(Core* core) noexcept
+cdef bint keeps_time_of(Core* core) noexcept
+cdef bint run_in_place(Core* core, Worker* me, FutureBase job) noexcept
 cdef bint is_hiring_for(Core* core) noexcept
 cdef bint may_run_here(Core* core) noexcept
 # of this thread: what it knows of itself is worker.pyx's, since each module has its own this_thread()

@@ -13,6 +13,7 @@ from libcpp cimport bool
 
 from ringpool._core.core cimport core_close, core_release, deliver, tell_if_quiet, unfinished
 from ringpool._core.future cimport (
+    ASKED,
     CANCELLED_AND_NOTIFIED,
     DROPPED,
     EXPIRED,
@@ -210,14 +211,16 @@ cdef int hire(Core* core, object initializer, object finalizer, set threads, obj
     return 0
 
 
-cdef bint _hire_one(Core* core, object initializer, object finalizer, set threads, object name) except -1:
+cdef bint _hire_one(
+    Core* core, object initializer, object finalizer, set threads, object name, bint draining=False
+) except -1:
     # False: there is no worker yet, and somebody else is at it.
     cdef Here* here = &this_thread()
     cdef Core* hiring_before = here.hiring
     cdef bint reentrant = hiring_before == core     # a signal handler's submit inside ours
     cdef uint32_t reserved = core.reserved.load()
     while True:
-        if ring_is_closed(&core.ring):
+        if ring_is_closed(&core.ring) and not draining:
             return True
         if reserved >= core.max_workers.load() + reentrant or core.coming.load() + unfinished(core) <= reserved:
             # Never wait for a frame that stands still below this one.
@@ -241,10 +244,11 @@ cdef bint _hire_one(Core* core, object initializer, object finalizer, set thread
     return True
 
 
-cdef hire_for_queued(Core* core, initializer, finalizer, set threads, name):
+cdef hire_for_queued(Core* core, initializer, finalizer, set threads, name, bint draining=False):
     # After the put, where the worker that a producer relied on may have left.
+    # draining: also while it is closed; by whom its end must wait for.
     try:
-        _hire_one(core, initializer, finalizer, threads, name)
+        _hire_one(core, initializer, finalizer, threads, name, draining)
     except Exception:
         pass                                    # the least number of workers is there
 
@@ -257,7 +261,7 @@ def _hire_spare(FutureBase job):
     cdef Core* core = this_thread().core
     cdef WorkerMain mine
     cdef uint32_t expected = 0
-    if core == NULL or job.unrun != &core.unrun or core.idlers.count.load():
+    if core == NULL or job.unrun != &core.unrun or core.idlers.count.load() or not works_for(core):
         return                              # an idle worker has been woken, or will be
     mine = <WorkerMain>this_thread().main
     if not mine.has_spare.cas(expected, 1):
@@ -361,16 +365,17 @@ cdef int64_t _judge(FutureBase job, int64_t since) noexcept:
     future_unlock(job, state)
     if plan == NULL:
         return -1
-    verdict = <object>plan
+    plan_of = <object>plan
     Py_DECREF(plan)
     try:
-        verdict = verdict.verdict((now_ns() - since) * 1e-9)
+        verdict = plan_of.verdict((now_ns() - since) * 1e-9)
         if verdict is None:
             return -1
         if isinstance(verdict, float):
             return <int64_t>(<double>verdict * 1e9)
         expired, error = verdict
-        settle_unrun(job, error, EXPIRED if expired else DROPPED)
+        if settle_unrun(job, error, EXPIRED if expired else DROPPED):
+            plan_of.given_up(job, expired)
     except BaseException:
         logger.exception("exception in what decides whether a job may start: it starts")
     return -1
@@ -391,6 +396,7 @@ cdef void come_again(Core* core, Entry* place, int64_t delay) noexcept:
     # either it or we find the other's change: the state, the timer.
     cdef bool soonest = False
     cdef uint64_t timer = 0
+    cdef uint32_t state
     cdef PyObject* job = place.job
     Py_INCREF(job)
     core.shelf.lock.lock()
@@ -404,7 +410,8 @@ cdef void come_again(Core* core, Entry* place, int64_t delay) noexcept:
         tell_workers(core)
     elif soonest:
         core.clock.parker.unpark()
-    if (<FutureBase>job).state.load() & PHASE != PENDING or core.stop_asked.load() or core.hurried.load():
+    state = (<FutureBase>job).state.load()
+    if state & PHASE != PENDING or state & ASKED or core.stop_asked.load() or core.hurried.load():
         hasten(core, job)
     Py_DECREF(job)
 
@@ -507,6 +514,40 @@ cdef bint is_hiring_for(Core* core) noexcept:
 cdef bint may_run_here(Core* core) noexcept:
     # May the calling thread run jobs of this pool in place of a wait for them?
     return this_thread().core == core or (this_thread().hiring == core and not core.started.load())
+
+
+cdef bint works_for(Core* core) noexcept:
+    # Is the calling thread one of its workers?  Not its timekeeper, nor one that runs a job in a worker's place.
+    return this_thread().core == core and this_thread().main != NULL
+
+
+cdef bint keeps_time_of(Core* core) noexcept:
+    return this_thread().core == core and this_thread().worker == NULL
+
+
+cdef bint run_in_place(Core* core, Worker* me, FutureBase job) noexcept:
+    # As run_started, on a thread that has submitted the job and found no room: while
+    # the job runs, it is the thread's current one and cannot wait for its own end.
+    cdef Here* here = &this_thread()
+    cdef Core* core_before = here.core
+    cdef Worker* worker_before = here.worker
+    cdef PyObject* main_before = here.main
+    cdef bint watched
+    if core_before != core:
+        here.main = NULL
+    elif worker_before != NULL:
+        me.number = worker_before.number
+    here.core = core
+    here.worker = me
+    if core.copies_context:
+        enter_fresh_context()
+    watched = run_started(core, me, job, False)
+    if core.copies_context:
+        leave_context()
+    here.core = core_before
+    here.worker = worker_before
+    here.main = main_before
+    return watched
 
 
 cdef void belong_to(Core* core) noexcept:
