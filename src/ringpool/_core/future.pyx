@@ -239,6 +239,7 @@ cdef void _ask(FutureBase self) noexcept:
     cdef uint32_t state = future_lock(self)
     if state & PHASE == RUNNING and self.unrun != NULL:
         state |= ASKED
+        self.state.store(state | LOCKED)                # before the look at the gate: a sleeper enlists and then looks here
         gate_wake_all(&core_of(self.unrun).sleepers)    # the core lives while the job runs, and it does under the lock
     future_unlock(self, state)
 
