@@ -103,8 +103,8 @@ def _return(queue, future):
 
 
 def _caller_runs(queue, future):
-    if core.lane_of(future)[1]:
-        return _raise(queue, future)  # its key's order is the queue's to keep
+    if core.lane_of(future)[1] or queue._settings.rate_limit is not None:
+        return _raise(queue, future)  # its key's order, and the rate, are the queue's to keep
     if not core.run_unqueued(queue, future):
         raise queue._refusal()
     core.count(queue, tallies.CALLER_RAN)

@@ -49,7 +49,7 @@ class Watchdog:
 
     def again(self):
         queue = self._queue()
-        if queue is not None and not queue._closed:
+        if queue is not None:  # once it has ended, the call is dropped
             call_at(queue, now() + int(self._stuck_after * 5e8), self.look)
 
     def look(self):

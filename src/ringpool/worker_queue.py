@@ -52,8 +52,8 @@ class WorkerQueue(Engine):
             worker's number from 0, or None.
         overflow: when the queue is full: ``"block"`` the submitter until there
             is room, or ``Block(seconds)``; ``"raise"`` QueueFull; ``"return"``
-            a future that carries it; ``"caller_runs"`` the job (one with a key
-            raises); ``"drop_newest"``; ``"drop_oldest"`` of the lane's lowest
+            a future that carries it; ``"caller_runs"`` the job (one with a key,
+            or of a queue with *rate_limit*, raises); ``"drop_newest"``; ``"drop_oldest"`` of the lane's lowest
             level; another WorkerQueue, which gets the job; or a function of
             queue and Job that returns one of these. Dropped futures end in
             JobDropped. Applies to submit(); the others say themselves.
@@ -293,7 +293,8 @@ class WorkerQueue(Engine):
         out, so do not read it to the end in a job of this queue. Every future
         comes out once: iterators from several calls, in several threads, share
         them. A cancelled one comes out when a worker, or stop_now(), gets to
-        its place.
+        its place, a late one when its function has ended; one that *overflow*
+        kept out of the queue does not.
 
         Memory stays bounded on either side of the first call. Before it, the
         last *keep_results* finished futures are kept and older ones forgotten;

@@ -115,7 +115,6 @@ struct Extension {
     struct _object *condition = nullptr;        // threading.Condition, once somebody asked for `_condition`
     struct _object *waiters = nullptr;          // list of the standard library's waiters, likewise
     bool planned = false;                       // its function is a Plan, which judges and retries; set before it is queued
-    bool judged = false;                        // the plan is asked before each start
     Entry wish;                                 // how it wants to be queued, if planned
 };
 

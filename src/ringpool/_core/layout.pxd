@@ -82,6 +82,7 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         int32_t prefers
         bint keyed
         bint holds_key
+        bint judged
 
     cdef cppclass Timer:
         Entry entry
@@ -112,6 +113,7 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         Word[uint64_t] waiting
         Word[uint64_t] delayed
         Word[uint64_t] retrying
+        Word[uint64_t] judging
         Word[uint32_t] runnable
         uint64_t total() noexcept
         void look() noexcept
@@ -168,7 +170,6 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         PyObject* condition
         PyObject* waiters
         bint planned
-        bint judged
         Entry wish
 
     cdef cppclass Unrun:

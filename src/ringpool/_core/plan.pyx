@@ -70,7 +70,7 @@ def submit_planned(
         Py_DECREF(job)
         raise
     extension.planned = True
-    extension.judged = judged
+    extension.wish.judged = judged
     extension.wish.level = level
     extension.wish.lane = lane
     extension.wish.due = due

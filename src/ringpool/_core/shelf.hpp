@@ -44,6 +44,7 @@ struct Entry {
     std::int32_t prefers = -1;      // number of the worker that it would like
     bool keyed = false;
     bool holds_key = false;
+    bool judged = false;            // whoever takes it asks whether it may start, and may put it back
 };
 
 struct Lane {
@@ -130,7 +131,10 @@ public:
     Word<std::uint64_t> retrying;           // and one that has
     Word<std::uint32_t> runnable;           // would a pick succeed?
 
-    std::uint64_t total() noexcept { return waiting.load() + delayed.load() + retrying.load(); }
+    Word<std::uint64_t> judging;            // taken, and it is being asked whether they may start
+
+    // What takes a place.
+    std::uint64_t total() noexcept { return waiting.load() + delayed.load() + retrying.load() + judging.load(); }
 
     // Brings `runnable` up to date; ends every change.
     void look() noexcept { runnable.store(closed_until == 0 && next_lane() != nullptr); }
@@ -162,6 +166,7 @@ public:
         Lane *lane = next_lane();
         if (!lane) return false;
         *out = unseat(*lane, best(*lane), lifo);
+        if (out->judged) judging.add(1);
         waiting.sub(1);
         pass_now = lane->pass;
         lane->pass += 1.0 / lane->weight;
@@ -213,7 +218,18 @@ public:
     bool pick_any(Entry *out) noexcept {
         for (std::uint32_t number = 0; number < lanes.size(); ++number)
             if (pick_oldest(number, out)) return true;
-        return pick_later(out);
+        return pick_later(out) || pick_behind(out);
+    }
+    // When all else has been picked: who stands behind a key that a running job holds.
+    bool pick_behind(Entry *out) noexcept {
+        for (auto &line : keys)
+            if (!line.second.empty()) {
+                *out = line.second.begin()->second;
+                line.second.erase(line.second.begin());
+                waiting.sub(1);
+                return true;
+            }
+        return false;
     }
     bool pick_later(Entry *out) noexcept {
         for (auto timer = timers.begin(); timer != timers.end(); ++timer)

@@ -171,6 +171,8 @@ cdef inline void hand_out(Core* core) noexcept nogil:
         if worker == NULL:                  # the last one has woken by itself; it looks at the shelf
             core.shelf.put_down(entry, True)
             core.shelf.add(entry)
+            if entry.judged:
+                core.shelf.judging.sub(1)
             break
         worker.inbox = entry
         worker.parker.unpark()
@@ -198,6 +200,8 @@ cdef inline bint shelf_put_back(Core* core, Entry* place, int64_t hold_ns) noexc
     if not done:
         core.shelf.closed_until = 0
     done = core.shelf.add(place[0])
+    if done:
+        core.shelf.judging.sub(1)
     core.shelf.look()
     core.shelf.lock.unlock()
     if soonest:

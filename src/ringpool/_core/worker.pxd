@@ -106,10 +106,10 @@ cdef inline bint run_started(Core* core, Worker* me, FutureBase job, bint delive
 
 cdef inline void run_taken(Core* core, Worker* me, PyObject* job) noexcept:
     # A job fresh from the queue, whose reference the caller owns.
-    gate_wake_one(&core.room)
     if me.place.job != NULL:
         run_planned(core, me, job)
         return
+    gate_wake_one(&core.room)
     if not future_start(<FutureBase>job):
         core.unrun.tombstones.sub(1)
         deliver(core, job)

@@ -23,7 +23,6 @@ from ringpool._core.future cimport (
     PHASE,
     RUNNING,
     FutureBase,
-    extension_of,
     future_lock,
     future_run_callbacks,
     future_settle,
@@ -335,10 +334,12 @@ cdef void run_planned(Core* core, Worker* me, PyObject* job) noexcept:
     # A job from the shelf, whose reference and place the caller owns.
     cdef Entry place = me.place
     cdef int64_t hold = -1
-    if is_planned(<FutureBase>job) and extension_of(<FutureBase>job).judged:
+    if place.judged:
         hold = _judge(<FutureBase>job, place.since)
-    if hold >= 0 and shelf_put_back(core, &place, hold):
-        return
+        if hold >= 0 and shelf_put_back(core, &place, hold):
+            return
+        core.shelf.judging.sub(1)               # until now it took a place in the queue
+    gate_wake_one(&core.room)
     me.delay = -1
     if not future_start(<FutureBase>job):
         core.unrun.tombstones.sub(1)
