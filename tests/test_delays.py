@@ -266,7 +266,10 @@ def test_expiry_and_start_at_the_same_moment(run_in_threads):
 
         def produce(i):
             return [
-                ((i, n), queue.submit(Job(lambda name: (ran.append(name), time.sleep(0.0005)), (i, n), expires_in=0.05)))
+                (
+                    (i, n),
+                    queue.submit(Job(lambda name: (ran.append(name), time.sleep(0.0005)), (i, n), expires_in=0.05)),
+                )
                 for n in range(300)
             ]
 

@@ -51,7 +51,13 @@ def make(gate):
 
 def adds_up(stats):
     assert stats.accepted == (
-        stats.queued + stats.in_flight + stats.succeeded + stats.failed + stats.cancelled + stats.dropped + stats.expired
+        stats.queued
+        + stats.in_flight
+        + stats.succeeded
+        + stats.failed
+        + stats.cancelled
+        + stats.dropped
+        + stats.expired
     )
 
 

@@ -20,7 +20,13 @@ def filled(gate, capacity=2, **options):
 
 def adds_up(stats):
     assert stats.accepted == (
-        stats.queued + stats.in_flight + stats.succeeded + stats.failed + stats.cancelled + stats.dropped + stats.expired
+        stats.queued
+        + stats.in_flight
+        + stats.succeeded
+        + stats.failed
+        + stats.cancelled
+        + stats.dropped
+        + stats.expired
     )
 
 

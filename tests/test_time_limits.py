@@ -385,7 +385,9 @@ def _error_of(fn, *args):
 # ---- races --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("retry", [None, Retry(base=0, attempts=3), Retry(base=0.001, attempts=2)], ids=["no", "3", "2"])
+@pytest.mark.parametrize(
+    "retry", [None, Retry(base=0, attempts=3), Retry(base=0.001, attempts=2)], ids=["no", "3", "2"]
+)
 @pytest.mark.parametrize(
     ("jobs", "limits"),
     [
