@@ -292,3 +292,14 @@ def test_on_drop_hears_of_what_has_expired(gate):
         gate.open()
     assert dropped == [future]
     assert isinstance(future.exception(0), JobExpired)
+
+
+def test_the_first_job_with_a_plan_comes_behind_the_plain_ones_before_it():
+    """Also when no worker has looked at the queue yet."""
+    for _ in range(100):
+        ran = []
+        with WorkerQueue(1, 64) as queue:
+            for i in range(8):
+                queue.submit(ran.append, i)
+            queue.submit(Job(ran.append, 8))
+        assert ran == list(range(9))

@@ -248,7 +248,6 @@ def test_each_attempt_runs_in_the_context_of_its_submitter():
 def test_cancel_of_a_job_that_waits_to_be_tried_again_clears_its_place_at_once(queue, waiting, until):
     """Not when its time would have come."""
     future, job = waiting
-    argument = weakref.ref(job)
     assert future.cancel()
     assert queue.wait(WAIT)
     stats = queue.stats()

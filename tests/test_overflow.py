@@ -65,19 +65,21 @@ def adds_up(stats):
 
 
 @KINDS
-def test_block_waits_for_room(make, gate, kind):
-    """The default, also said as Block(None)."""
-    for policy in ("block", Block(None), lambda queue, job: "block", lambda queue, job: Block(None)):
-        queue, _ = make(overflow=policy, **kind)
-        done = threading.Event()
-        future = []
-        thread = threading.Thread(target=lambda: (future.append(queue.submit(int, "7")), done.set()))  # noqa: B023
-        thread.start()
-        assert not done.wait(MOMENT / 2)
-        queue._cancel_queued()
-        assert done.wait(WAIT)
-        thread.join()
-        assert not future[0].done()
+@pytest.mark.parametrize(
+    "policy", ["block", Block(None), lambda queue, job: "block", lambda queue, job: Block(None)], ids=["0", "1", "2", "3"]
+)
+def test_block_waits_for_room(make, gate, kind, policy):
+    """The default, also said as Block(None), and by a function."""
+    queue, _ = make(overflow=policy, **kind)
+    done = threading.Event()
+    futures = []
+    thread = threading.Thread(target=lambda: (futures.append(queue.submit(int, "7")), done.set()))
+    thread.start()
+    assert not done.wait(MOMENT)
+    gate.open()
+    assert done.wait(WAIT)
+    thread.join()
+    assert futures[0].result(WAIT) == 7
 
 
 @KINDS

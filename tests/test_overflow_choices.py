@@ -1,4 +1,4 @@
-"""Overflow policies that decide or send on, at the end of a queue, and beside the ways to submit that have no policy."""
+"""Overflow policies that decide or send on; at the end of a queue; beside the ways to submit that have none."""
 
 import threading
 

@@ -133,7 +133,8 @@ class Plan:
 
     def __call__(self) -> Any:
         settings, job = self.queue._settings, self.job
-        future: Future[Any] = current_future()
+        future = current_future()
+        assert future is not None  # this is a worker
         self.attempt += 1
         if self.attempt == 1:
             self.began = monotonic_ns()
@@ -162,9 +163,10 @@ class Plan:
         if timer is not None:
             call_off(self.queue, timer)
         if not attempt.token.acquire(False):
+            assert attempt.error is not None  # written before the token was taken
             core.end_running(future, attempt.error)
             core.lateness_ends(self.queue, attempt.replaces)
-            raise attempt.error  # type: ignore[misc]
+            raise attempt.error
         if not attempt.intime.acquire(False):
             late = attempt.late
             late.__cause__ = error  # type: ignore[union-attr]

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from ringpool.future import Future
+from ringpool.histogram import Histogram
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +65,32 @@ class Stats:
     """Calls of resize()."""
     wakes: int
     """Workers woken, ever."""
+    alive: float
+    """Seconds that its workers have lived, all together."""
+    slept: float
+    """Of these, the seconds that they slept for want of a job."""
     lanes: dict[str, "LaneStats"]
     """Of each lane; empty without lanes."""
+
+    def utilisation(self, since: "Stats | None" = None) -> float:
+        """
+        What share of their time, from 0 to 1, the workers had a job; 0 before there was any worker.
+
+        *since*: an earlier snapshot of the same queue; None: from the beginning.
+        """
+        alive = self.alive - (since.alive if since is not None else 0.0)
+        slept = self.slept - (since.slept if since is not None else 0.0)
+        return min(1.0, max(0.0, 1.0 - slept / alive)) if alive > 0 else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """How long the sampled jobs of a queue took."""
+
+    wait: Histogram
+    """From submit, or the end of a delay, until the job began."""
+    run: Histogram
+    """From then until it returned or raised."""
 
 
 @dataclass(frozen=True, slots=True)

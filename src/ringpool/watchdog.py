@@ -1,36 +1,18 @@
-"""Which jobs run, for how long, and what they are at; and a warning when one is stuck."""
+"""A warning when a job is stuck."""
 
 import logging
-import sys
-import threading
-import traceback
 from typing import TYPE_CHECKING
 from weakref import WeakSet, ref
 
 from ringpool import tallies
 from ringpool._core.plan import count
 from ringpool._core.timekeeper import call_at, keep_time, now
-from ringpool.job import title
-from ringpool.plan import Plan
-from ringpool.stats import RunningJob
+from ringpool.observing import running
 
 if TYPE_CHECKING:
     from ringpool.worker_queue import WorkerQueue
 
 logger = logging.getLogger("ringpool")
-
-
-def running(queue: "WorkerQueue", stacks: bool) -> tuple[RunningJob, ...]:
-    """The jobs that run, the longest first; with *stacks*, what their threads are at."""
-    jobs = queue._running()
-    names = {thread.ident: thread.name for thread in threading.enumerate()}
-    frames = sys._current_frames() if stacks else {}
-    found = []
-    for ident, future, began, fn in jobs:
-        stack = "".join(traceback.format_stack(frames[ident])) if ident in frames else None
-        name = fn.job.title if isinstance(fn, Plan) else title(fn)
-        found.append(RunningJob(future, names.get(ident, "?"), max(0.0, (now() - began) * 1e-9), stack, name))
-    return tuple(sorted(found, key=lambda job: -job.age))
 
 
 def watch(queue: "WorkerQueue", stuck_after: float) -> None:
@@ -49,7 +31,7 @@ class Watchdog:
 
     def again(self):
         queue = self._queue()
-        if queue is not None:  # once it has ended, the call is dropped
+        if queue is not None and not (queue._closed and queue._wait_until_quiet(0, False)):
             call_at(queue, now() + int(self._stuck_after * 5e8), self.look)
 
     def look(self):

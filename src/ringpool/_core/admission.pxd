@@ -5,8 +5,8 @@ from cpython.object cimport PyObject
 from libc.stdint cimport int64_t
 
 from ringpool._core.engine cimport Engine
-from ringpool._core.future cimport INLINE, OWNED, PENDING, FutureBase
-from ringpool._core.layout cimport FOREVER, NOW, Core, Entry, Waiter
+from ringpool._core.future cimport INLINE, OWNED, PENDING, FutureBase, extension_of, future_extension
+from ringpool._core.layout cimport FOREVER, NOW, Core, Entry, Waiter, is_sample, now_ns
 from ringpool._core.parking cimport gate_enter, gate_leave, gate_wake_all, gate_wake_one, sleep_until_woken
 from ringpool._core.python cimport (
     Py_DECREF,
@@ -89,6 +89,23 @@ cdef inline PyObject* make_job(Core* core, PyObject* const* call, Py_ssize_t nar
     return job
 
 
+cdef inline PyObject* sampled(PyObject* job) except NULL:
+    # It has its wait and its run timed.
+    try:
+        future_extension(<FutureBase>job).sampled = True
+    except:
+        Py_DECREF(job)
+        Py_DECREF(job)
+        raise
+    extension_of(<FutureBase>job).wish.since = now_ns()
+    return job
+
+
+cdef inline PyObject* make_sampled(Core* core, PyObject* const* call, Py_ssize_t nargs, PyObject* kwnames) except NULL:
+    cdef PyObject* job = make_job(core, call, nargs, kwnames)
+    return sampled(job) if core.sample and is_sample(core) else job
+
+
 cdef inline Put put_now(Core* core, PyObject* job, Entry* wish, bint in_turn) noexcept:
     if reader_lags(core) and not ring_is_closed(&core.ring):
         return FULL
@@ -155,12 +172,15 @@ cdef inline PyObject* admit(Engine self, PyObject* const* call, Py_ssize_t nargs
         raise RuntimeError(f"{type(self).__name__}.__init__() was not called")
     if nargs < 1:
         raise TypeError("submit() missing 1 required positional argument: 'fn'")
-    if core.plans_all or (core.takes_jobs and not is_callable(call[0])):
-        return plan(self, call, nargs, kwnames, deadline)
-    check_callable(call[0])
+    if core.plans_all or not is_callable(call[0]):
+        if core.takes_jobs:
+            return plan(self, call, nargs, kwnames, deadline)
+        check_callable(call[0])
+    if is_coroutine_function(call[0]):
+        _warn_coroutine(<object>call[0])
     if core.started.relaxed() >= core.max_workers.relaxed():
-        return enter(self, core, make_job(core, call, nargs, kwnames), NULL, deadline)
-    return enter_and_hire(self, core, make_job(core, call, nargs, kwnames), NULL, deadline)
+        return enter(self, core, make_sampled(core, call, nargs, kwnames), NULL, deadline)
+    return enter_and_hire(self, core, make_sampled(core, call, nargs, kwnames), NULL, deadline)
 
 
 cdef inline PyObject* plan(

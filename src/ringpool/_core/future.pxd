@@ -38,6 +38,8 @@ cdef enum:
     LOCKED = 128
     ASKED = 256             # cancel() came while it ran: a request
 
+    UNREAD = 512            # it failed, and nobody has looked at the error yet
+
     DROPPED = 1 << 16       # never in the word: how future_settle counts what it
     EXPIRED = 1 << 17       # ends before it was started, in place of failed
 
@@ -148,6 +150,7 @@ cdef inline bint is_planned(FutureBase self) noexcept:
     return extension_of(self) != NULL and extension_of(self).planned
 
 
+cdef void future_report(FutureBase self) noexcept
 cdef Extension* future_extension(FutureBase self) except NULL
 cdef bint future_settle(FutureBase self, uint32_t allowed, uint32_t phase, PyObject* outcome) except -1
 cdef void future_settle_loudly(FutureBase self, PyObject* outcome, uint32_t failed) noexcept

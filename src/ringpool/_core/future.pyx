@@ -74,6 +74,8 @@ cdef class FutureBase:
         cdef uint32_t state = self.state.acquire()
         if state & PHASE != FINISHED or state & INFLATED:
             state = _wait_until_done(self, timeout)
+        if state & UNREAD:
+            _read(self)
         return <object>self.outcome if state & FAILED else None
 
     # ---- settling ------------------------------------------------------------
@@ -169,6 +171,8 @@ cdef class FutureBase:
     @property
     def _exception(self):
         cdef uint32_t state = self.state.acquire()
+        if state & UNREAD:
+            _read(self)
         return <object>self.outcome if self.outcome != NULL and state & FAILED else None
 
     @_exception.setter
@@ -220,8 +224,26 @@ cdef inline object _result(FutureBase self, timeout):
     if state & PHASE != FINISHED or state & INFLATED:
         state = _wait_until_done(self, timeout)
     if state & FAILED:
+        if state & UNREAD:
+            _read(self)
         raise <object>self.outcome
     return <object>self.outcome
+
+
+cdef void _read(FutureBase self) noexcept:
+    cdef uint32_t state = future_lock(self)
+    future_unlock(self, state & ~UNREAD)
+
+
+cdef void future_report(FutureBase self) noexcept:
+    # At its end.  The record itself must not get a new reference.
+    if not self.state.relaxed() & UNREAD:
+        return
+    error = <object>self.outcome
+    try:
+        logging.getLogger("ringpool").error("a job failed and nobody looked at its error", exc_info=error)
+    except BaseException:
+        pass                        # a handler of the user's, or the interpreter has ended
 
 
 cdef object future_result(FutureBase self, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames):

@@ -17,6 +17,16 @@
 
 namespace ringpool {
 
+inline unsigned log2_of(std::uint64_t n) noexcept {
+#if defined(_MSC_VER)
+    unsigned long bit;
+    _BitScanReverse64(&bit, n);
+    return bit;
+#else
+    return 63 - __builtin_clzll(n);
+#endif
+}
+
 // ---- ring.pxd ------------------------------------------------------------
 
 constexpr std::uint64_t CLOSED_BIT = std::uint64_t(1) << 63;
@@ -76,6 +86,25 @@ struct Gate {
 // In a forked child: whoever was in there is not here.
 inline void gate_begin_anew(Gate *gate) noexcept { new (gate) Gate; }
 
+// How often each length of time occurred: 16 buckets for each power of two, see histogram.py.
+// One thread counts, any reads.
+struct Times {
+    static constexpr int BUCKETS = 960;
+    Word<std::uint64_t> counts[BUCKETS];
+    Word<std::uint64_t> total_ns;
+    void note(std::int64_t ns) noexcept {
+        std::uint64_t time = ns < 0 ? 0 : std::uint64_t(ns);
+        unsigned shift = log2_of(time | 16) - 4;
+        Word<std::uint64_t> &count = counts[(shift << 4) + unsigned(time >> shift)];
+        count.release(count.relaxed() + 1);
+        total_ns.release(total_ns.relaxed() + time);
+    }
+    void add(const Times &other) noexcept {
+        for (int i = 0; i < BUCKETS; ++i) counts[i].set(counts[i].relaxed() + other.counts[i].relaxed());
+        total_ns.set(total_ns.relaxed() + other.total_ns.relaxed());
+    }
+};
+
 struct alignas(LINE) Worker {
     Parker parker;
     Patience patience;
@@ -93,6 +122,10 @@ struct alignas(LINE) Worker {
     Entry place;                    // what it took from the shelf and has not put down; job: NULL when from the ring
     std::int64_t delay = -1;        // after the attempt just made: ns until the next one; negative: none
     std::uint32_t number = 0;       // its seat, from 0
+    Word<std::int64_t> born;        // when its thread began to work; 0: not yet
+    Word<std::int64_t> asleep;      // since when it sleeps for want of a job; 0: it does not
+    Word<std::int64_t> slept_ns;    // how long it did, before
+    Times waits, runs;              // of the jobs that were sampled
     Entry inbox;                    // a job given to it while it was idle; under Shelf::lock, then its own
 };
 
@@ -115,6 +148,7 @@ struct Extension {
     struct _object *condition = nullptr;        // threading.Condition, once somebody asked for `_condition`
     struct _object *waiters = nullptr;          // list of the standard library's waiters, likewise
     bool planned = false;                       // its function is a Plan, which judges and retries; set before it is queued
+    bool sampled = false;                       // its wait and its run are timed
     Entry wish;                                 // how it wants to be queued, if planned
 };
 
@@ -164,16 +198,6 @@ struct Cells {
 inline Cell *cells_alloc(std::size_t n) noexcept { return static_cast<Cell *>(std::calloc(n, sizeof(Cell))); }
 inline void cells_free(Cell *cells) noexcept { std::free(cells); }
 
-inline unsigned log2_of(std::uint64_t n) noexcept {
-#if defined(_MSC_VER)
-    unsigned long bit;
-    _BitScanReverse64(&bit, n);
-    return bit;
-#else
-    return 63 - __builtin_clzll(n);
-#endif
-}
-
 // ---- engine.pxd ----------------------------------------------------------
 
 // What the workers hold: it outlives the pool object, which the workers must
@@ -212,7 +236,8 @@ struct Core {
     Word<std::uint32_t> spares;     // workers beyond max_workers, for jobs that wait for jobs
     Mutex roster_lock;
     std::vector<Worker *> roster;   // owned; under roster_lock
-    struct { std::uint64_t taken = 0, started = 0, succeeded = 0, failed = 0, again = 0; } retired;    // sums of those erased from it
+    struct { std::uint64_t taken = 0, started = 0, succeeded = 0, failed = 0, again = 0;
+             std::int64_t alive_ns = 0, slept_ns = 0; Times waits, runs; } retired;    // sums of those erased from it
 
     Word<std::uint32_t> stop_asked; // running jobs shall end soon
     Word<std::uint32_t> hurried;    // nothing waits for a time any more
@@ -225,6 +250,9 @@ struct Core {
     Word<std::uint32_t> inspecting;
 
     bool copies_context = true;
+    std::uint32_t sample = 0;       // every so-manieth plain job is timed; 0: none
+    std::uint32_t submits = 0;      // since the last sample, with the GIL
+    std::uint32_t failed_flags = 8; // what a failed job's word gets: FAILED, or with UNREAD
     bool watched = false;           // notes when each job began
     bool ready = false;             // dispatch: a job goes to one chosen idle worker
     bool decides = false;           // a full queue asks its face what to do, rather than wait
@@ -268,6 +296,10 @@ inline void roster_retire(Core *core, Worker *worker) noexcept {
     core->retired.succeeded += worker->succeeded.read();
     core->retired.failed += worker->failed.read();
     core->retired.again += worker->again.read();
+    core->retired.slept_ns += worker->slept_ns.relaxed();
+    if (worker->born.relaxed()) core->retired.alive_ns += now_ns() - worker->born.relaxed();
+    core->retired.waits.add(worker->waits);
+    core->retired.runs.add(worker->runs);
     for (auto i = core->roster.begin(); i != core->roster.end(); ++i)
         if (*i == worker) { core->roster.erase(i); break; }
     delete worker;
@@ -279,11 +311,25 @@ struct Here {
     Worker *worker = nullptr;
     struct _object *main = nullptr;
     Patience patience;              // of the thread itself, in result() and the like
+    std::uint32_t submits = 0;      // since its last sample
     Core *hiring = nullptr;         // the pool for which a submit of this thread is starting a worker
 };
 inline Here &this_thread() noexcept {
     static thread_local Here here;
     return here;
+}
+
+// Is the job that this thread is about to put one to be timed?  Without the GIL
+// each thread counts its own.
+inline bool is_sample(Core *core) noexcept {
+#if RINGPOOL_SHARED
+    std::uint32_t &submits = this_thread().submits;
+#else
+    std::uint32_t &submits = core->submits;
+#endif
+    if (++submits < core->sample) return false;
+    submits = 0;
+    return true;
 }
 
 inline void name_this_thread(const char *name) noexcept {

@@ -131,6 +131,12 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         int64_t next_due() noexcept
         bint take_due(int64_t, Timer*) noexcept
 
+    cdef cppclass Times:
+        Word[uint64_t]* counts
+        Word[uint64_t] total_ns
+        void note(int64_t) noexcept
+        void add(const Times&) noexcept
+
     cdef cppclass Worker:
         Parker parker
         Patience patience
@@ -149,6 +155,11 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         Entry place
         int64_t delay
         uint32_t number
+        Word[int64_t] born
+        Word[int64_t] asleep
+        Word[int64_t] slept_ns
+        Times waits
+        Times runs
         Entry inbox
 
     cdef cppclass Idlers:
@@ -170,6 +181,7 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         PyObject* condition
         PyObject* waiters
         bint planned
+        bint sampled
         Entry wish
 
     cdef cppclass Unrun:
@@ -206,6 +218,10 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         uint64_t succeeded
         uint64_t failed
         uint64_t again
+        int64_t alive_ns
+        int64_t slept_ns
+        Times waits
+        Times runs
 
     cdef cppclass Core:
         Ring ring
@@ -250,6 +266,8 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         Mutex inspection
         Word[uint32_t] inspecting
         bint copies_context
+        uint32_t sample
+        uint32_t failed_flags
         bint watched
         bint ready
         bint decides
@@ -275,6 +293,7 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         Core* hiring
 
     void gate_begin_anew(Gate*) noexcept
+    bint is_sample(Core*) noexcept
     bint has_spare_processor(Core*) noexcept
     Core* core_of(Unrun*) noexcept
     bint roster_put(Core*, Worker*) noexcept

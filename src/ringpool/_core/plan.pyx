@@ -16,6 +16,7 @@ from ringpool._core.future cimport (
     FINISHED,
     PENDING,
     PHASE,
+    UNREAD,
     FutureBase,
     extension_of,
     future_extension,
@@ -26,7 +27,7 @@ from ringpool._core.future cimport (
     future_unlock,
     is_planned,
 )
-from ringpool._core.layout cimport Core, Entry, Extension, Waiter, Worker, now_ns, roster_put, roster_retire
+from ringpool._core.layout cimport Core, Entry, Extension, Times, Waiter, Worker, now_ns, roster_put, roster_retire
 from ringpool._core.parking cimport gate_enter, gate_leave, gate_wake_all, gate_wake_one, sleep_until_woken, wake_all
 from ringpool._core.python cimport Py_DECREF, Py_INCREF, current_thread_state
 from ringpool._core.ring cimport CLOSED, PUT, Put, ring_is_closed, ring_length
@@ -70,6 +71,7 @@ def submit_planned(
         Py_DECREF(job)
         raise
     extension.planned = True
+    extension.sampled = True
     extension.wish.judged = judged
     extension.wish.level = level
     extension.wish.lane = lane
@@ -346,6 +348,7 @@ def counted(Engine pool not None):
 def configure(
     Engine pool not None, *, bint planned, bint lifo, int64_t ageing, bint ready, bint decides, bint plans_all,
     bint watched, lanes, uint32_t min_workers, int64_t idle_ns, uint32_t late_limit,
+    uint32_t sample, bint reports,
 ):
     """Before the first job. *lanes*: (most running, reserved workers, weight) of each."""
     cdef Core* core = pool.core
@@ -357,6 +360,8 @@ def configure(
     core.decides = decides
     core.plans_all = plans_all
     core.watched = watched
+    core.sample = sample
+    core.failed_flags = FAILED | UNREAD if reports else FAILED
     core.min_workers.store(min_workers)
     core.idle_ns = idle_ns
     core.late_limit.store(late_limit)
@@ -400,6 +405,47 @@ def lane_counts(Engine pool not None):
     for i in range(n):
         found.append((core.shelf.lanes[i].ready.load(), core.shelf.lanes[i].running))
     return found
+
+
+def times(Engine pool not None):
+    """Of the sampled jobs: (bucket counts, total ns) of the time queued, and of the time run."""
+    cdef Core* core = pool.core
+    cdef Times* waits = new Times()
+    cdef Times* runs = new Times()
+    cdef size_t i
+    core.roster_lock.lock()
+    waits.add(core.retired.waits)
+    runs.add(core.retired.runs)
+    for i in range(core.roster.size()):
+        waits.add(core.roster[i].waits)
+        runs.add(core.roster[i].runs)
+    core.roster_lock.unlock()
+    try:
+        return _as_counts(waits), _as_counts(runs)
+    finally:
+        del waits
+        del runs
+
+
+cdef _as_counts(Times* times):
+    return [times.counts[i].relaxed() for i in range(960)], times.total_ns.relaxed()
+
+
+def worker_times(Engine pool not None):
+    """(ns that its workers have lived, those that they slept for want of a job), all together."""
+    cdef Core* core = pool.core
+    cdef int64_t now = now_ns(), alive, slept, asleep
+    cdef size_t i
+    core.roster_lock.lock()
+    alive = core.retired.alive_ns
+    slept = core.retired.slept_ns
+    for i in range(core.roster.size()):
+        if core.roster[i].born.relaxed():
+            alive += now - core.roster[i].born.relaxed()
+            asleep = core.roster[i].asleep.relaxed()
+            slept += core.roster[i].slept_ns.relaxed() + (now - asleep if asleep else 0)
+    core.roster_lock.unlock()
+    return alive, slept
 
 
 def worker_number():

@@ -92,6 +92,16 @@ inline PyObject *take_exception() noexcept {
 #endif
 }
 
+// What take_exception took is raised again; NULL: nothing is.
+inline void give_back_exception(PyObject *error) noexcept {
+    if (error == nullptr) { PyErr_Clear(); return; }
+#if PY_VERSION_HEX >= 0x030C0000
+    PyErr_SetRaisedException(error);
+#else
+    PyErr_Restore(Py_NewRef(Py_TYPE(error)), error, PyException_GetTraceback(error));
+#endif
+}
+
 // ---- objects ------------------------------------------------------------------
 
 // Records that died, kept for the next burst: a new one costs no allocator, no

@@ -14,6 +14,7 @@ cdef extern from "python.hpp" namespace "ringpool" nogil:
     bint interpreter_calls(PyThreadState*) noexcept
     bint on_main_thread() noexcept
     PyObject* take_exception() noexcept
+    void give_back_exception(PyObject*) noexcept
     cdef cppclass Recycler:
         PyTypeObject* type
     void open_recycler(Recycler*, PyTypeObject*) noexcept

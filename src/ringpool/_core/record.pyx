@@ -4,12 +4,14 @@ from cpython.object cimport PyObject, PyTypeObject, destructor, inquiry, travers
 from libc.stdint cimport uint32_t
 
 from ringpool._core.future cimport (
+    UNREAD,
     FutureBase,
     extension_of,
     future_arguments,
     future_drop_call,
     future_drop_callbacks,
     future_release,
+    future_report,
     future_result,
 )
 from ringpool._core.python cimport (
@@ -19,6 +21,7 @@ from ringpool._core.python cimport (
     Py_INCREF,
     Py_XDECREF,
     PyCFunction,
+    PyErr_Occurred,
     PyMethodDef,
     PyObject_CallFinalizerFromDealloc,
     PyObject_ClearWeakRefs,
@@ -29,9 +32,11 @@ from ringpool._core.python cimport (
     dealloc_in_trashcan,
     dict_slot,
     free_untracked,
+    give_back_exception,
     has_weakrefs,
     is_collectable,
     open_recycler,
+    take_exception,
 )
 
 # ---- the end ---------------------------------------------------------------------------
@@ -65,11 +70,16 @@ cdef inline bint _is_plain(PyObject* o) noexcept:
 
 
 cdef void _dealloc_anything(PyObject* o) noexcept:
+    cdef PyObject* error
     if o.ob_type.tp_finalize != NULL and PyObject_CallFinalizerFromDealloc(o) < 0:
         PyObject_GC_Track(o)
         return                      # it lives again
     if has_weakrefs(o):
         PyObject_ClearWeakRefs(o)
+    if (<FutureBase>o).state.relaxed() & UNREAD:
+        error = take_exception() if PyErr_Occurred() != NULL else NULL
+        future_report(<FutureBase>o)
+        give_back_exception(error)
     future_release(<FutureBase>o)
     Py_XDECREF(dict_slot(o))
     free_untracked(o, &recycler)

@@ -65,10 +65,10 @@ cdef inline PyObject* _absorb(Core* core) noexcept nogil:
 
 
 cdef inline PyObject* take_next(Core* core, Entry* place) noexcept nogil:
-    # The next job that may be started; NULL when there is none.  Sets place.job
-    # when it came from the shelf: shelf_put_down follows when it has been run.
+    # The next job that may be started; NULL when there is none.  Sets place.job,
+    # which was NULL, when it came from the shelf: shelf_put_down follows when it
+    # has been run.
     cdef PyObject* job
-    place.job = NULL
     if not core.planned.relaxed():
         return <PyObject*>ring_take(&core.ring)
     core.shelf.lock.lock()
@@ -123,10 +123,14 @@ cdef inline Put shelf_put(Core* core, PyObject* job, Entry* wish) noexcept nogil
     cdef Entry entry
     cdef Put put = PUT
     cdef bool soonest = False
+    cdef PyObject* stray
     if wish != NULL:
         entry = wish[0]
     entry.job = job
     core.shelf.lock.lock()
+    stray = _absorb(core)                   # what was put before comes before
+    if stray != NULL:
+        ring_put(&core.ring, stray)         # no memory; to where it was, and a worker takes it from there
     entry.since = now_ns()
     if ring_is_closed(&core.ring):
         put = CLOSED
@@ -243,6 +247,8 @@ cdef inline void configure_like(Core* core, Core* other) noexcept:
     core.idle_ns = other.idle_ns
     core.elastic.store(other.elastic.load())
     core.watched = other.watched
+    core.sample = other.sample
+    core.failed_flags = other.failed_flags
     core.ready = other.ready
     core.decides = other.decides
     core.takes_jobs = other.takes_jobs

@@ -9,8 +9,8 @@ from libc.stdint cimport int64_t, uint32_t
 
 from ringpool._core.core cimport deliver, tell_if_quiet
 from ringpool._core.future cimport (
-    FAILED,
     FutureBase,
+    extension_of,
     future_arguments,
     future_drop_call,
     future_put_back,
@@ -19,7 +19,7 @@ from ringpool._core.future cimport (
     future_settle_quietly,
     future_start,
 )
-from ringpool._core.layout cimport FOREVER, NOW, Core, Entry, Worker, coarse_now_ns, now_ns, relax
+from ringpool._core.layout cimport FOREVER, NOW, Core, Entry, Extension, Worker, coarse_now_ns, now_ns, relax
 from ringpool._core.parking cimport gate_wake_all, gate_wake_one, list_idle, unlist_idle, wake_all
 from ringpool._core.python cimport (
     Py_DECREF,
@@ -55,16 +55,23 @@ cdef inline bint run_started(Core* core, Worker* me, FutureBase job, bint delive
     cdef bint watched
     if job.kwnames != NULL:
         positional -= PyTuple_GET_SIZE(job.kwnames)
+    cdef Extension* extension = extension_of(job)
+    cdef int64_t timed = 0
     me.started.bump()
     if core.watched:
         me.began.set(coarse_now_ns())
+        if extension != NULL and extension.sampled:
+            timed = now_ns()
+            me.waits.note(timed - extension.wish.since)
     me.current.release(<PyObject*>job)
     if context != NULL and PyContext_Enter(context) != 0:
         outcome = NULL
     else:
         outcome = call(me.thread, job.call[0], future_arguments(job), positional, job.kwnames)
+    if timed:
+        me.runs.note(now_ns() - timed)
     if outcome == NULL:
-        failed = FAILED
+        failed = core.failed_flags
         outcome = take_exception()
     if context != NULL:
         PyContext_Exit(context)
@@ -106,7 +113,7 @@ cdef inline bint run_started(Core* core, Worker* me, FutureBase job, bint delive
 
 cdef inline void run_taken(Core* core, Worker* me, PyObject* job) noexcept:
     # A job fresh from the queue, whose reference the caller owns.
-    if me.place.job != NULL:
+    if core.planned.relaxed() and me.place.job != NULL:
         run_planned(core, me, job)
         return
     gate_wake_one(&core.room)
@@ -141,12 +148,11 @@ cdef inline void fresh_context() noexcept:
 
 
 cdef inline PyObject* take(Core* core, Worker* me) noexcept:
-    cdef PyObject* job = me.inbox.job
-    if job == NULL:
+    if not core.ready or me.inbox.job == NULL:
         return take_next(core, &me.place)
     me.place = me.inbox
     me.inbox.job = NULL
-    return job
+    return me.place.job
 
 
 cdef inline bint work(Core* core, Worker* me, object safe_point) noexcept:
@@ -167,7 +173,7 @@ cdef inline bint work(Core* core, Worker* me, object safe_point) noexcept:
                 jobs += 1
                 if interpreter_calls(me.thread) or jobs % SAFE_POINT_JOBS == 0:
                     call_quietly(safe_point)
-                if core.started.relaxed() > core.max_workers.relaxed() and leave_seat(core, core.max_workers.load()):
+                if core.elastic.relaxed() and leave_seat(core, core.max_workers.load()):
                     left = True
                     break
                 job = take(core, me)
@@ -211,8 +217,11 @@ cdef inline bint park_idle(Core* core, Worker* me) noexcept:
         until = NOW
     elif core.idle_ns >= 0 and core.started.relaxed() > core.min_workers.relaxed():
         until = now_ns() + core.idle_ns
+    me.asleep.set(now_ns())
     with nogil:
         woken = me.parker.park_until(until, &me.patience if me.answered else NULL)
+    me.slept_ns.set(me.slept_ns.relaxed() + now_ns() - me.asleep.relaxed())
+    me.asleep.set(0)
     if woken:
         return True
     if unlist_idle(&core.idlers, me):

@@ -113,6 +113,7 @@ cdef class WorkerMain:
         name_this_thread(_short_name(thread.name))
         _number(self.core, self.worker)
         self.worker.ident = thread.ident
+        self.worker.born.set(now_ns())
         self.worker.thread = current_thread_state()
         this_thread().core = self.core
         this_thread().worker = self.worker
@@ -334,6 +335,7 @@ cdef void run_planned(Core* core, Worker* me, PyObject* job) noexcept:
     # A job from the shelf, whose reference and place the caller owns.
     cdef Entry place = me.place
     cdef int64_t hold = -1
+    me.place.job = NULL                         # what a wait inside of it may take has its own
     if place.judged:
         hold = _judge(<FutureBase>job, place.since)
         if hold >= 0 and shelf_put_back(core, &place, hold):
@@ -341,6 +343,8 @@ cdef void run_planned(Core* core, Worker* me, PyObject* job) noexcept:
         core.shelf.judging.sub(1)               # until now it took a place in the queue
     gate_wake_one(&core.room)
     me.delay = -1
+    if is_planned(<FutureBase>job):
+        extension_of(<FutureBase>job).wish.since = place.since
     if not future_start(<FutureBase>job):
         core.unrun.tombstones.sub(1)
         Py_INCREF(job)
