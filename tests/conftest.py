@@ -84,15 +84,16 @@ def run_in_threads():
 
 @pytest.fixture
 def until():
-    """Look until a condition holds; it must within WAIT seconds."""
+    """Look again and again whether something has come true; it must within the limit."""
 
-    def look(condition):
+    def wait(condition, *args):
         deadline = time.monotonic() + WAIT
-        while not condition():
-            assert time.monotonic() < deadline, "it never came to hold"
-            threading.Event().wait(0.001)
+        while not (found := condition(*args)):
+            assert time.monotonic() < deadline, f"never came true: {condition}"
+            time.sleep(0.0005)
+        return found
 
-    return look
+    return wait
 
 
 @pytest.fixture

@@ -66,7 +66,9 @@ def adds_up(stats):
 
 @KINDS
 @pytest.mark.parametrize(
-    "policy", ["block", Block(None), lambda queue, job: "block", lambda queue, job: Block(None)], ids=["0", "1", "2", "3"]
+    "policy",
+    ["block", Block(None), lambda queue, job: "block", lambda queue, job: Block(None)],
+    ids=["0", "1", "2", "3"],
 )
 def test_block_waits_for_room(make, gate, kind, policy):
     """The default, also said as Block(None), and by a function."""

@@ -158,7 +158,7 @@ def test_no_job_starts_before_the_rate_limit_lets_it(until):
     """One for each that it lets go, in their order; the others stay queued and may be cancelled."""
     ran = []
     bucket = Bucket()
-    with WorkerQueue(2, 8, rate_limit=bucket) as queue:
+    with WorkerQueue(1, 8, rate_limit=bucket) as queue:
         jobs = [queue.submit(ran.append, i) for i in range(4)]
         assert bucket.refused.wait(WAIT)
         assert (ran, queue.stats().queued, queue.running()) == ([], 4, ())

@@ -87,3 +87,12 @@ def one_of(name, value, allowed):
         names = ", ".join(f'"{one}"' for one in allowed)
         raise ValueError(f"{name} must be one of {names}, got {value!r}")
     return value
+
+
+def hashable(name, value):
+    """*value*, if it can be a key."""
+    try:
+        hash(value)
+    except TypeError:
+        raise TypeError(f"{name} must be hashable, got {value!r}") from None
+    return value

@@ -1,5 +1,6 @@
 """What to run, and how."""
 
+import copy
 from collections.abc import Callable, Hashable
 from typing import Any, Generic, TypeVar
 
@@ -65,7 +66,7 @@ class Job(Generic[T]):
             raise TypeError(f"retry must be a Retry or None, got {retry!r}")
         if name is not None and not isinstance(name, str):
             raise TypeError(f"name must be a str or None, got {name!r}")
-        hash(key)
+        checks.hashable("key", key)
         self.fn = fn
         self.args = args
         self.kwargs = {} if kwargs is None else dict(kwargs)
@@ -81,6 +82,12 @@ class Job(Generic[T]):
 
     def __repr__(self) -> str:
         return f"<Job {self.title}>"
+
+    def with_item(self, item: Any) -> "Job[T]":
+        """The same with one positional argument more, for submit_many()."""
+        other = copy.copy(self)
+        other.args = (*self.args, item)
+        return other
 
     @property
     def title(self) -> str:

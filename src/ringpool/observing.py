@@ -22,6 +22,7 @@ def snapshot(queue: "WorkerQueue") -> Stats:
     counts = queue._counts()
     tally = core.counted(queue)
     alive, slept = core.worker_times(queue)
+    levels, oldest = core.levels(queue)
     lanes = zip(queue._settings.lanes, core.lane_counts(queue))
     return Stats(
         capacity=queue._capacity,
@@ -49,6 +50,8 @@ def snapshot(queue: "WorkerQueue") -> Stats:
         shed=tally[tallies.SHED],
         resizes=tally[tallies.RESIZED],
         wakes=counts.woken,
+        levels=levels,
+        oldest=None if oldest is None else oldest * 1e-9,
         alive=alive * 1e-9,
         slept=slept * 1e-9,
         lanes={name: LaneStats(*lane) for name, lane in lanes if name is not None},

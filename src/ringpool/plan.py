@@ -10,7 +10,7 @@ from ringpool import tallies
 from ringpool._core import plan as core
 from ringpool._core.timekeeper import call_at, call_off, now
 from ringpool._core.worker import Again, current_future
-from ringpool.errors import JobExpired, JobTimeout
+from ringpool.errors import DeadlockError, JobExpired, JobTimeout
 from ringpool.future import Future
 from ringpool.job import Job
 from ringpool.retry import describe, keep_errors
@@ -93,6 +93,14 @@ class Plan:
             if due is not None:
                 timer = call_at(self.queue, due, partial(call, future))
                 future.add_done_callback(partial(_call_off, self.queue, timer))
+
+    def refuse_wait(self) -> None:
+        """Somebody is about to wait for it who holds its key. Unless its time may be up first, that would never end."""
+        if self.expires is None and self.deadline is None:
+            raise DeadlockError(
+                f"{self.job.title} waits for the key {self.job.key!r}, "
+                f"which the job that waits for it holds until its own end"
+            )
 
     def _hasten(self, future):
         # Ended before it was due: its place is to be cleared now, not then.

@@ -65,6 +65,10 @@ class Stats:
     """Calls of resize()."""
     wakes: int
     """Workers woken, ever."""
+    levels: dict[int, int]
+    """Of the queued that have an order of their own, by level; those not due are not among them."""
+    oldest: float | None
+    """Seconds that the one of these waits which waits longest; None: none does. Plain calls note no time."""
     alive: float
     """Seconds that its workers have lived, all together."""
     slept: float

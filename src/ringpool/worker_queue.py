@@ -323,6 +323,12 @@ class WorkerQueue(Engine):
                 future.add_done_callback(settings.done)
         return future
 
+    def _with_item(self, job, item):
+        # Called by the core for each item of a submit_many() whose function is none.
+        if not isinstance(job, Job):
+            raise TypeError(f"fn must be callable or a Job, got {job!r}")
+        return job.with_item(item)
+
     def _preferred(self, job, key):
         choose = self._settings.choose
         if choose == "any":
@@ -459,6 +465,8 @@ class WorkerQueue(Engine):
 
     def _refusal(self) -> QueueStopped:
         why = "the interpreter is exiting" if lifecycle.exiting() else "it was stopped"
+        if self._is_broken:
+            why = "worker_init failed"
         return QueueStopped(f"{self.name} takes no more jobs: {why}")
 
     def _when_full(self, future):

@@ -117,7 +117,8 @@ cdef class Engine:
 
         One call for all of them: an item costs what its job costs and no call
         of a method. (A submit that a subclass or an instance overrides is
-        called for every item.) Reads *iterable* only as fast as the queue
+        called for every item.) Of a queue, *fn* may be a :class:`ringpool.Job`:
+        the item comes after the arguments that it has. Reads *iterable* only as fast as the queue
         takes its jobs.
 
         When *iterable* raises, or the queue stops in between, that error comes
@@ -127,11 +128,14 @@ cdef class Engine:
         cdef PyObject* job
         submit = self.submit
         cdef bint native = self._submits_itself()
+        cdef bint takes_jobs = _core(self).takes_jobs and not callable(fn)
         futures = []
         call[0] = <PyObject*>fn
         try:
             for item in iterable:
-                if native:
+                if takes_jobs:
+                    future = submit(self._with_item(fn, item))
+                elif native:
                     call[1] = <PyObject*>item
                     job = admit(self, call, 2, NULL, FOREVER)
                     future = <object>job
@@ -417,7 +421,8 @@ cdef class Engine:
 
     @property
     def _max_workers(self):
-        return _core(self).max_workers.load()
+        """Without those in place of workers whose job is late."""
+        return _core(self).max_workers.load() - _core(self).replacing.load()
 
     @property
     def _capacity(self):

@@ -7,7 +7,7 @@ from concurrent.futures import CancelledError, InvalidStateError
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint32_t
 
-from ringpool._core.layout cimport Extension, Objects, Waiter, core_of, has_spare_processor, object_put
+from ringpool._core.layout cimport FOREVER, Extension, Objects, Waiter, core_of, has_spare_processor, object_put
 from ringpool._core.parking cimport deadline_of, gate_enter, gate_leave, gate_wake_all, sleep_until_woken
 from ringpool._core.python cimport Py_DECREF, Py_INCREF, Py_XDECREF, hand_over, track_late
 
@@ -26,7 +26,7 @@ cdef hire_spare = None
 
 
 def set_worker_hooks(run, hire):
-    """Both take the future. *run*: for our own wait; *hire*: for a wait that is not ours."""
+    """Both take the future. *run*: for our own wait, and whether that has no limit; *hire*: for a wait that is not ours."""
     global run_here, hire_spare
     run_here = run
     hire_spare = hire
@@ -404,7 +404,7 @@ cdef uint32_t _wait_until_done(FutureBase self, timeout) except? 0:
     cdef int woken = 1
     cdef bint may_look_out = False
     if state & PHASE == PENDING and state & OWNED:
-        run_here(self)
+        run_here(self, deadline == FOREVER)
     if state & PHASE < CANCELLED:
         extension = future_extension(self)
         state = future_lock(self)

@@ -105,6 +105,12 @@ struct Times {
     }
 };
 
+// A job from the shelf that a worker runs, or one inside of which it runs others; on its stack.
+struct Held {
+    const Entry *place = nullptr;
+    Held *outer = nullptr;
+};
+
 struct alignas(LINE) Worker {
     Parker parker;
     Patience patience;
@@ -120,8 +126,9 @@ struct alignas(LINE) Worker {
     Word<struct _object *> current; // the job it runs; its stack owns the reference
     Word<std::int64_t> began;       // when it began that job, for queues that are watched
     Entry place;                    // what it took from the shelf and has not put down; job: NULL when from the ring
+    Held *held = nullptr;           // the innermost
     std::int64_t delay = -1;        // after the attempt just made: ns until the next one; negative: none
-    std::uint32_t number = 0;       // its seat, from 0
+    std::int32_t number = -1;       // its seat, from 0; negative: it is no worker. Under roster_lock until it runs
     Word<std::int64_t> born;        // when its thread began to work; 0: not yet
     Word<std::int64_t> asleep;      // since when it sleeps for want of a job; 0: it does not
     Word<std::int64_t> slept_ns;    // how long it did, before
@@ -243,7 +250,7 @@ struct Core {
     Word<std::uint32_t> hurried;    // nothing waits for a time any more
     Word<std::uint32_t> late;       // jobs whose future has ended before their function
     Word<std::uint32_t> late_limit; // for so many of them there is a worker more
-    Word<std::uint32_t> replaced;   // of the late, those in whose place there is a worker more; moved under Shelf::lock
+    Word<std::uint32_t> replacing;  // those workers; min_workers and max_workers count them. Moved under Shelf::lock
     Word<std::uint32_t> outside;    // jobs that their submitter runs for want of room, and which may come again
     Word<std::uint32_t> broken;     // an initializer failed
     Mutex inspection;               // held while somebody reads `current` of the workers

@@ -4,6 +4,7 @@ from cpython.object cimport PyObject, PyTypeObject
 from cpython.pystate cimport PyThreadState
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from libcpp cimport bool
+from libcpp.utility cimport pair
 
 
 cdef extern from "layout.hpp" namespace "ringpool" nogil:
@@ -100,6 +101,14 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         void resize(size_t) except +
         Lane& operator[](size_t) noexcept
 
+    cdef cppclass Levels "std::map<std::int32_t, std::uint64_t>":
+        cppclass iterator:
+            iterator operator++() noexcept
+            bint operator!=(iterator) noexcept
+            pair[int32_t, uint64_t] operator*() noexcept
+        iterator begin() noexcept
+        iterator end() noexcept
+
     cdef cppclass Shelf:
         Mutex lock
         Lanes lanes
@@ -116,10 +125,14 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         Word[uint64_t] judging
         Word[uint32_t] runnable
         uint64_t total() noexcept
+        PyObject* stranded
         void look() noexcept
+        void strand(PyObject*) noexcept
+        PyObject* take_stranded() noexcept
         bint add(Entry) noexcept
         bint pick(Entry*) noexcept
         void put_down(const Entry&, bint) noexcept
+        bint put_back(const Entry&) noexcept
         void free_key(const Entry&) noexcept
         bint pick_oldest(uint32_t, Entry*) noexcept
         bint pick_any(Entry*) noexcept
@@ -128,6 +141,7 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         uint64_t set_timer(int64_t, const Entry&, PyObject*, bool*) noexcept
         PyObject* drop_timer(int64_t, uint64_t) noexcept
         bint hasten(PyObject*, Entry*) noexcept
+        bint count_levels(Levels*, int64_t*) noexcept
         int64_t next_due() noexcept
         bint take_due(int64_t, Timer*) noexcept
 
@@ -136,6 +150,10 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         Word[uint64_t] total_ns
         void note(int64_t) noexcept
         void add(const Times&) noexcept
+
+    cdef cppclass Held:
+        const Entry* place
+        Held* outer
 
     cdef cppclass Worker:
         Parker parker
@@ -153,8 +171,9 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         Word[PyObject*] current
         Word[int64_t] began
         Entry place
+        Held* held
         int64_t delay
-        uint32_t number
+        int32_t number
         Word[int64_t] born
         Word[int64_t] asleep
         Word[int64_t] slept_ns
@@ -260,7 +279,7 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         Word[uint32_t] hurried
         Word[uint32_t] late
         Word[uint32_t] late_limit
-        Word[uint32_t] replaced
+        Word[uint32_t] replacing
         Word[uint32_t] outside
         Word[uint32_t] broken
         Mutex inspection

@@ -83,7 +83,7 @@ cdef inline Worker* unlist_for(Idlers* idlers, int prefers) noexcept nogil:
     cdef Worker* worker
     idlers.lock.lock()
     worker = idlers.top
-    while prefers >= 0 and worker != NULL and worker.number != <unsigned int>prefers:
+    while prefers >= 0 and worker != NULL and worker.number != prefers:
         worker = worker.next_idle
     if worker == NULL:
         worker = idlers.top

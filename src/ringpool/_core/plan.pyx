@@ -4,6 +4,7 @@ import threading
 from concurrent.futures import InvalidStateError
 
 from cpython.object cimport PyObject
+from cython.operator cimport dereference, preincrement
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
 from ringpool._core.admission cimport enter, enter_and_hire, make_job, put_when_room, reader_lags as core_reader_lags
@@ -27,11 +28,11 @@ from ringpool._core.future cimport (
     future_unlock,
     is_planned,
 )
-from ringpool._core.layout cimport Core, Entry, Extension, Times, Waiter, Worker, now_ns, roster_put, roster_retire
+from ringpool._core.layout cimport Core, Entry, Extension, Levels, Times, Waiter, Worker, now_ns, roster_put, roster_retire
 from ringpool._core.parking cimport gate_enter, gate_leave, gate_wake_all, gate_wake_one, sleep_until_woken, wake_all
 from ringpool._core.python cimport Py_DECREF, Py_INCREF, current_thread_state
 from ringpool._core.ring cimport CLOSED, PUT, Put, ring_is_closed, ring_length
-from ringpool._core.shelf cimport queue_put, take_oldest, tell_workers
+from ringpool._core.shelf cimport absorb, queue_put, take_oldest, tell_workers
 from ringpool._core.worker cimport (
     come_again,
     hasten,
@@ -247,9 +248,10 @@ def change_level(Engine pool not None, FutureBase future not None, int32_t level
     cdef Core* core = pool.core
     core.planned.store(1)
     core.shelf.lock.lock()
+    absorb(core)
     found = core.shelf.rerank(<PyObject*>future, level)
     core.shelf.lock.unlock()
-    return found
+    return found and future.state.load() & PHASE == PENDING     # else it is there to be cleared away
 
 
 # ---- while it runs ------------------------------------------------------------------------
@@ -300,7 +302,14 @@ def lateness_begins(Engine pool not None):
     core.elastic.store(1)
     if core.late.add(1) >= core.late_limit.load():
         return False
-    _replace(core, 1)
+    core.shelf.lock.lock()
+    core.replacing.add(1)
+    core.max_workers.add(1)
+    core.min_workers.add(1)
+    _allow(core)
+    core.shelf.lock.unlock()
+    if core.shelf.runnable.load():
+        tell_workers(core)
     hire_for_queued(core, pool._worker_initializer, pool._worker_finalizer, pool._threads, pool._thread_name_prefix, True)
     return True
 
@@ -310,20 +319,19 @@ def lateness_ends(Engine pool not None, bint replaced):
     cdef Core* core = pool.core
     core.late.sub(1)
     if replaced:
-        _replace(core, -1)
+        core.shelf.lock.lock()
+        core.replacing.sub(1)
+        core.min_workers.sub(1)
+        core.max_workers.sub(1)
+        _allow(core)
+        core.shelf.lock.unlock()
         wake_all(&core.idlers)              # one too many: an idle one may go
 
 
-cdef void _replace(Core* core, int more) noexcept:
-    core.shelf.lock.lock()
-    core.replaced.add(more)
-    core.min_workers.add(more)
-    core.max_workers.add(more)
+cdef void _allow(Core* core) noexcept:
+    # Under the lock.
     core.shelf.workers = core.max_workers.load() + core.spares.load()
     core.shelf.look()
-    core.shelf.lock.unlock()
-    if core.shelf.runnable.load():
-        tell_workers(core)
 
 
 def late(Engine pool not None):
@@ -381,11 +389,10 @@ def resize(Engine pool not None, uint32_t workers, int32_t least):
     cdef Core* core = pool.core
     cdef uint32_t before
     core.elastic.store(1)
-    core.shelf.lock.lock()                      # those in place of late ones come on top
-    core.max_workers.store(workers + core.replaced.load())
-    core.min_workers.store(least + core.replaced.load())
-    core.shelf.workers = core.max_workers.load() + core.spares.load()
-    core.shelf.look()
+    core.shelf.lock.lock()                      # all of it: two may resize at a time, and lateness begin or end
+    core.max_workers.store(workers + core.replacing.load())
+    core.min_workers.store(least + core.replacing.load())
+    _allow(core)
     core.shelf.lock.unlock()
     wake_all(&core.idlers)
     before = core.reserved.load() + 1
@@ -405,6 +412,25 @@ def lane_counts(Engine pool not None):
     for i in range(n):
         found.append((core.shelf.lanes[i].ready.load(), core.shelf.lanes[i].running))
     return found
+
+
+def levels(Engine pool not None):
+    """({level: jobs that wait there}, for how many ns the one that waits longest does) on the shelf."""
+    cdef Core* core = pool.core
+    cdef Levels found
+    cdef int64_t oldest = 0
+    cdef bint counted
+    core.shelf.lock.lock()
+    counted = core.shelf.count_levels(&found, &oldest)
+    core.shelf.lock.unlock()
+    if not counted:
+        raise MemoryError
+    by_level = {}
+    cdef Levels.iterator at = found.begin()
+    while at != found.end():
+        by_level[dereference(at).first] = dereference(at).second
+        preincrement(at)
+    return by_level, now_ns() - oldest if oldest else None
 
 
 def times(Engine pool not None):

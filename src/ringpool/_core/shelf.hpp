@@ -9,8 +9,8 @@
 // is next: a level is worth `ageing` places in the queue, so a job of a lower
 // level is passed by so many later ones at the most, and none starves.
 // Among lanes, those that may start a job take turns by weight (stride
-// scheduling: C. Waldspurger and W. Weihl, 1995; a lane that comes back from
-// idle starts where the others are).
+// scheduling: C. Waldspurger and W. Weihl, 1995; a lane that was idle, or could
+// start none, goes on where the others are, and has saved no turns).
 //
 // Keys.  Of the jobs of one key one at a time is in a lane, runs, or waits to
 // be tried again; the others stand behind it in the order of their arrival.
@@ -66,7 +66,6 @@ struct Timer {
 class Shelf {
     std::unordered_map<std::uint64_t, std::map<std::uint64_t, Entry>> keys;     // held keys, and who stands behind
     std::multimap<std::int64_t, Timer> timers;
-    double pass_now = 0.0;          // of the lane that started last
     std::uint64_t last_id = 0;
 
     std::int64_t rank(const Entry &entry) const noexcept {
@@ -75,7 +74,6 @@ class Shelf {
     void seat(const Entry &entry) {         // into its lane; may throw bad_alloc
         Lane &lane = lanes[entry.lane];
         lane.levels[entry.level].emplace(entry.arrival, entry);
-        if (lane.ready.relaxed() == 0 && lane.pass < pass_now) lane.pass = pass_now;
         lane.ready.add(1);
     }
     using Level = std::map<std::int32_t, std::map<std::uint64_t, Entry>>::iterator;
@@ -125,8 +123,10 @@ public:
     std::uint64_t arrivals = 0;
     std::int64_t closed_until = 0;          // now_ns before which no job is picked: a rate limit said so
 
+    _object *stranded = nullptr;            // from the ring, and there was no memory to seat it: the next of all
+
     Word<std::uint64_t> direct;             // jobs that were accepted here and not in the ring
-    Word<std::uint64_t> waiting;            // in lanes and behind keys
+    Word<std::uint64_t> waiting;            // in lanes and behind keys, and the stranded one
     Word<std::uint64_t> delayed;            // timers that hold a job which has not run
     Word<std::uint64_t> retrying;           // and one that has
     Word<std::uint32_t> runnable;           // would a pick succeed?
@@ -137,7 +137,21 @@ public:
     std::uint64_t total() noexcept { return waiting.load() + delayed.load() + retrying.load() + judging.load(); }
 
     // Brings `runnable` up to date; ends every change.
-    void look() noexcept { runnable.store(closed_until == 0 && next_lane() != nullptr); }
+    void look() noexcept { runnable.store(stranded || (closed_until == 0 && next_lane() != nullptr)); }
+
+    void strand(_object *job) noexcept {
+        stranded = job;
+        waiting.add(1);
+        look();
+    }
+    _object *take_stranded() noexcept {
+        _object *job = stranded;
+        if (!job) return nullptr;
+        stranded = nullptr;
+        waiting.sub(1);
+        look();
+        return job;
+    }
 
     // False: no memory, and nothing happened.
     bool add(Entry entry) noexcept {
@@ -168,7 +182,9 @@ public:
         *out = unseat(*lane, best(*lane), lifo);
         if (out->judged) judging.add(1);
         waiting.sub(1);
-        pass_now = lane->pass;
+        double turn = lane->pass;       // a lane with a smaller one was idle or could start nothing
+        for (Lane &other : lanes)
+            if (other.pass < turn) other.pass = turn;
         lane->pass += 1.0 / lane->weight;
         ++lane->running;
         ++running;
@@ -182,6 +198,16 @@ public:
         --running;
         if (!comes_again) free_key(entry);
         look();
+    }
+
+    // What was picked and not started, to its place, as if it had never been picked.  False: no memory.
+    bool put_back(const Entry &entry) noexcept {
+        Lane &lane = lanes[entry.lane];
+        lane.pass -= 1.0 / lane.weight;
+        put_down(entry, true);
+        if (!add(entry)) return false;
+        if (entry.judged) judging.sub(1);
+        return true;
     }
 
     void free_key(const Entry &entry) noexcept {
@@ -199,7 +225,6 @@ public:
         if (level == lane.levels.end()) std::terminate();
         node.mapped() = next;
         level->second.insert(std::move(node));
-        if (lane.ready.relaxed() == 0 && lane.pass < pass_now) lane.pass = pass_now;
         lane.ready.add(1);
     }
 
@@ -220,12 +245,13 @@ public:
             if (pick_oldest(number, out)) return true;
         return pick_later(out) || pick_behind(out);
     }
-    // When all else has been picked: who stands behind a key that a running job holds.
+    // Only jobs behind keys whose holders run are left then: few lines to look through.
     bool pick_behind(Entry *out) noexcept {
         for (auto &line : keys)
             if (!line.second.empty()) {
-                *out = line.second.begin()->second;
-                line.second.erase(line.second.begin());
+                auto place = line.second.begin();
+                *out = place->second;
+                line.second.erase(place);
                 waiting.sub(1);
                 return true;
             }
@@ -267,6 +293,23 @@ public:
                 if (timer.second.entry.job == job) { timer.second.entry.level = level; return true; }
         } catch (...) { }
         return false;
+    }
+
+    // How many wait at each level, of all lanes and keys, and since when the one that waits longest does (0: none).
+    // False: no memory.
+    bool count_levels(std::map<std::int32_t, std::uint64_t> *levels, std::int64_t *oldest) const noexcept {
+        *oldest = 0;
+        try {
+            for (const Lane &lane : lanes)
+                for (auto &level : lane.levels) {
+                    (*levels)[level.first] += level.second.size();
+                    std::int64_t since = level.second.begin()->second.since;
+                    if (*oldest == 0 || since < *oldest) *oldest = since;
+                }
+            for (auto &line : keys)
+                for (auto &place : line.second) ++(*levels)[place.second.level];
+        } catch (...) { return false; }
+        return true;
     }
 
     // ---- what is due later -------------------------------------------------

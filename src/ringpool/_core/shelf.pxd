@@ -48,20 +48,21 @@ from ringpool._core.ring cimport (
 )
 
 
-cdef inline PyObject* _absorb(Core* core) noexcept nogil:
-    # Under the lock: from the ring to the shelf.  Returns a job for which there
-    # was no memory, which is to be run at once.
+cdef inline void absorb(Core* core) noexcept nogil:
+    # Under the lock: from the ring to the shelf, where what was in the ring has
+    # arrived before whatever is put on the shelf next.
     cdef Entry entry
-    cdef void* job = ring_take(&core.ring)
-    while job != NULL:
+    cdef void* job
+    while core.shelf.stranded == NULL:
+        job = ring_take(&core.ring)
+        if job == NULL:
+            return
         core.shelf.arrivals += 1
         entry.job = <PyObject*>job
         entry.arrival = core.shelf.arrivals
         entry.since = now_ns()
         if not core.shelf.add(entry):
-            return <PyObject*>job
-        job = ring_take(&core.ring)
-    return NULL
+            core.shelf.strand(<PyObject*>job)
 
 
 cdef inline PyObject* take_next(Core* core, Entry* place) noexcept nogil:
@@ -72,7 +73,8 @@ cdef inline PyObject* take_next(Core* core, Entry* place) noexcept nogil:
     if not core.planned.relaxed():
         return <PyObject*>ring_take(&core.ring)
     core.shelf.lock.lock()
-    job = _absorb(core)
+    absorb(core)
+    job = core.shelf.take_stranded()
     if job == NULL and core.shelf.pick(place):
         job = place.job
     core.shelf.lock.unlock()
@@ -86,7 +88,8 @@ cdef inline PyObject* take_any(Core* core) noexcept nogil:
     if not core.planned.load():
         return <PyObject*>ring_take(&core.ring)
     core.shelf.lock.lock()
-    job = _absorb(core)
+    absorb(core)
+    job = core.shelf.take_stranded()
     if job == NULL and core.shelf.pick_any(&entry):
         job = entry.job
     core.shelf.lock.unlock()
@@ -111,7 +114,8 @@ cdef inline PyObject* take_oldest(Core* core, uint64_t lane) noexcept nogil:
     if not core.planned.load():
         return <PyObject*>ring_take(&core.ring)
     core.shelf.lock.lock()
-    job = _absorb(core)
+    absorb(core)
+    job = core.shelf.take_stranded()
     if job == NULL and core.shelf.pick_oldest(lane, &entry):
         job = entry.job
     core.shelf.lock.unlock()
@@ -123,14 +127,11 @@ cdef inline Put shelf_put(Core* core, PyObject* job, Entry* wish) noexcept nogil
     cdef Entry entry
     cdef Put put = PUT
     cdef bool soonest = False
-    cdef PyObject* stray
     if wish != NULL:
         entry = wish[0]
     entry.job = job
     core.shelf.lock.lock()
-    stray = _absorb(core)                   # what was put before comes before
-    if stray != NULL:
-        ring_put(&core.ring, stray)         # no memory; to where it was, and a worker takes it from there
+    absorb(core)
     entry.since = now_ns()
     if ring_is_closed(&core.ring):
         put = CLOSED
@@ -173,10 +174,7 @@ cdef inline void hand_out(Core* core) noexcept nogil:
     while core.idlers.count.load() and core.shelf.pick(&entry):
         worker = unlist_for(&core.idlers, entry.prefers)
         if worker == NULL:                  # the last one has woken by itself; it looks at the shelf
-            core.shelf.put_down(entry, True)
-            core.shelf.add(entry)
-            if entry.judged:
-                core.shelf.judging.sub(1)
+            core.shelf.put_back(entry)
             break
         worker.inbox = entry
         worker.parker.unpark()
@@ -198,14 +196,11 @@ cdef inline bint shelf_put_back(Core* core, Entry* place, int64_t hold_ns) noexc
     cdef Entry nobody
     cdef bint done
     core.shelf.lock.lock()
-    core.shelf.put_down(place[0], True)
     core.shelf.closed_until = now_ns() + hold_ns
     done = core.shelf.set_timer(core.shelf.closed_until, nobody, NULL, &soonest) != 0
     if not done:
         core.shelf.closed_until = 0
-    done = core.shelf.add(place[0])
-    if done:
-        core.shelf.judging.sub(1)
+    done = core.shelf.put_back(place[0])
     core.shelf.look()
     core.shelf.lock.unlock()
     if soonest:

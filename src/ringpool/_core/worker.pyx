@@ -8,7 +8,7 @@ import threading
 from concurrent.futures.thread import BrokenThreadPool
 
 from cpython.object cimport PyObject
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from libcpp cimport bool
 
 from ringpool._core.core cimport core_close, core_release, deliver, tell_if_quiet, unfinished
@@ -34,6 +34,7 @@ from ringpool._core.layout cimport (
     FOREVER,
     Core,
     Entry,
+    Held,
     Here,
     Waiter,
     Word,
@@ -88,6 +89,7 @@ cdef class WorkerMain:
     cdef object initializer
     cdef object finalizer               # called on the thread when its last job is done
     cdef set threads                    # the pool's, which lists every worker's thread
+    cdef object prefix                  # of their names
     cdef WorkerMain spare_of            # the worker whose wait this one makes up for, or None
     cdef Word[uint32_t] has_spare
     cdef Word[uint32_t] phase           # NEW, then ALIVE or ABANDONED
@@ -101,17 +103,14 @@ cdef class WorkerMain:
 
     def __call__(self):
         cdef uint32_t expected = NEW
+        cdef bint left = False
         if not self.phase.cas(expected, ALIVE):
             return                          # whoever started the thread gave up on it
         thread = threading.current_thread()
         if self.spare_of is None and not take_seat(self.core):
-            roster_retire(self.core, self.worker)
-            self.threads.discard(thread)
-            self.core.reserved.sub(1)
-            gate_wake_all(&self.core.quiet)
+            self._leave(thread)
             return
         name_this_thread(_short_name(thread.name))
-        _number(self.core, self.worker)
         self.worker.ident = thread.ident
         self.worker.born.set(now_ns())
         self.worker.thread = current_thread_state()
@@ -120,39 +119,45 @@ cdef class WorkerMain:
         this_thread().main = <PyObject*>self
         if self.core.copies_context:
             fresh_context()
+        if self.initializer is not None and not self.initializer():
+            _break(self.core)
         if self.spare_of is None:
-            initializer, self.initializer = self.initializer, None
-            if initializer is not None and not initializer():
-                _break(self.core)
-            del initializer
             left = work(self.core, self.worker, safe_point)
-            if self.finalizer is not None:
-                call_quietly(self.finalizer)
-            if left:
-                roster_retire(self.core, self.worker)
-                self.threads.discard(thread)
-                self.core.reserved.sub(1)
-            else:
-                self.core.gone.add(1)
         else:
             _work_as_spare(self)
+        if self.finalizer is not None:
+            call_quietly(self.finalizer)
+        this_thread().worker = NULL
+        if self.spare_of is None and left:
+            self._leave(thread)
+        elif self.spare_of is None:
+            self.core.gone.add(1)
+        else:
             roster_retire(self.core, self.worker)
             self.threads.discard(thread)
             self.core.spares.sub(1)
             _allow_workers(self.core)
         this_thread().core = NULL
-        this_thread().worker = NULL
         this_thread().main = NULL
         gate_wake_all(&self.core.quiet)
 
+    cdef _leave(self, thread):
+        # Before the end of the queue.  Until here its place was taken: who put a
+        # job meanwhile could start nobody in its stead.
+        roster_retire(self.core, self.worker)
+        self.threads.discard(thread)
+        self.core.reserved.sub(1)
+        if work_ready(self.core):
+            hire_for_queued(self.core, self.initializer, self.finalizer, self.threads, self.prefix)
+        gate_wake_all(&self.core.quiet)
 
-cdef void _number(Core* core, Worker* me) noexcept:
-    # The lowest that no worker of this pool has.
+
+cdef void _number(Core* core, Worker* me, int32_t number) noexcept:
+    # The lowest from `number` on that no worker of this pool has.
     cdef size_t i = 0
-    cdef uint32_t number = 0
     core.roster_lock.lock()
     while i < core.roster.size():
-        if core.roster[i] != me and core.roster[i].thread != NULL and core.roster[i].number == number:
+        if core.roster[i].number == number:
             number += 1
             i = 0
         else:
@@ -229,7 +234,7 @@ cdef bint _hire_one(
             break
     here.hiring = core
     try:
-        interrupted = _start(core, initializer, finalizer, None, threads, f"{name}_{reserved}")
+        interrupted = _start(core, initializer, finalizer, None, threads, name)
     except BaseException as error:
         core.reserved.sub(1)
         gate_wake_all(&core.quiet)
@@ -269,7 +274,7 @@ def _hire_spare(FutureBase job):
     core.spares.add(1)
     _allow_workers(core)
     try:
-        interrupted = _start(core, None, None, mine, mine.threads, _spare_name(threading.current_thread().name))
+        interrupted = _start(core, mine.initializer, mine.finalizer, mine, mine.threads, mine.prefix)
     except BaseException:
         mine.has_spare.store(0)
         core.spares.sub(1)
@@ -288,11 +293,7 @@ cdef void _allow_workers(Core* core) noexcept:
     core.shelf.lock.unlock()
 
 
-cdef _spare_name(name):
-    return name if name.endswith("_spare") else name + "_spare"
-
-
-cdef object _start(Core* core, initializer, finalizer, WorkerMain spare_of, set threads, name):
+cdef object _start(Core* core, initializer, finalizer, WorkerMain spare_of, set threads, prefix):
     # When this raises there is no worker.  When a signal handler raised while
     # we waited for a thread that did start, there is one: that exception is
     # returned.
@@ -302,12 +303,16 @@ cdef object _start(Core* core, initializer, finalizer, WorkerMain spare_of, set 
     if not roster_put(core, worker):
         del worker
         raise MemoryError
+    # Spares are numbered behind the seats, so that they take no worker's number.
+    _number(core, worker, 0 if spare_of is None else <int32_t>core.max_workers.load())
+    name = f"{prefix}_{worker.number}" if spare_of is None else f"{prefix}_{worker.number}_spare"
     core.references.add(1)
     main.core = core
     main.worker = worker
     main.initializer = initializer
     main.finalizer = finalizer
     main.threads = threads
+    main.prefix = prefix
     main.spare_of = spare_of
     thread = threading.Thread(target=main, name=name, daemon=False, **_THREAD_OPTIONS)
     try:
@@ -334,11 +339,16 @@ cdef class Again:
 cdef void run_planned(Core* core, Worker* me, PyObject* job) noexcept:
     # A job from the shelf, whose reference and place the caller owns.
     cdef Entry place = me.place
+    cdef Held held
     cdef int64_t hold = -1
+    held.place = &place
+    held.outer = me.held
+    me.held = &held
     me.place.job = NULL                         # what a wait inside of it may take has its own
     if place.judged:
         hold = _judge(<FutureBase>job, place.since)
         if hold >= 0 and shelf_put_back(core, &place, hold):
+            me.held = held.outer
             return
         core.shelf.judging.sub(1)               # until now it took a place in the queue
     gate_wake_one(&core.room)
@@ -351,6 +361,7 @@ cdef void run_planned(Core* core, Worker* me, PyObject* job) noexcept:
         deliver(core, job)
     elif run_started(core, me, <FutureBase>job, True):
         future_run_callbacks(<FutureBase>job)
+    me.held = held.outer            # what comes now, destructors too, does not hold its key
     if me.delay >= 0:
         core.again.add(1)
         shelf_put_down(core, &place, True)
@@ -542,6 +553,7 @@ cdef bint run_in_place(Core* core, Worker* me, FutureBase job) noexcept:
         here.main = NULL
     elif worker_before != NULL:
         me.number = worker_before.number
+        me.held = worker_before.held
     here.core = core
     here.worker = me
     if core.copies_context:
@@ -598,10 +610,35 @@ def current_stop_flag():
     return flag
 
 
-def _run_here(FutureBase job):
+cdef bint _has_key_of(Worker* me, FutureBase job) noexcept:
+    # Does a job that stands on this worker's stack hold the key behind which `job`
+    # waits?  Equal hashes are equal keys.
+    cdef Held* held = me.held if me != NULL and extension_of(job).wish.keyed else NULL
+    while held != NULL:
+        if held.place.keyed and held.place.key == extension_of(job).wish.key:
+            return True
+        held = held.outer
+    return False
+
+
+cdef _refuse_to_wait(FutureBase job):
+    # Its plan says so, and how.
+    cdef uint32_t state = future_lock(job)
+    cdef PyObject* plan = job.call[0] if state & PHASE == PENDING else NULL
+    Py_XINCREF(plan)
+    future_unlock(job, state)
+    if plan == NULL:
+        return
+    waited_for = <object>plan
+    Py_DECREF(plan)
+    waited_for.refuse_wait()
+
+
+def _run_here(FutureBase job, bint forever):
     """
-    Called by a thread before it waits for a job: runs that job in place where
-    the wait could not end, unless somebody else has started it.
+    Called by a thread before it waits for a job, *forever* or for a time: runs
+    that job in place where the wait could not end, unless somebody else has
+    started it. Raises DeadlockError where nobody could start it.
 
     That is on a worker of the same pool, and in a signal handler that stands on
     top of a submit which is starting the pool's first worker.
@@ -614,6 +651,8 @@ def _run_here(FutureBase job):
         return
     if is_planned(job):
         # Its key, its lane and its back-off are the shelf's business.
+        if forever and _has_key_of(me, job):
+            _refuse_to_wait(job)
         _hire_spare(job)
         return
     Py_EnterRecursiveCall(" while a job waits for a job")
