@@ -102,6 +102,19 @@ inline void give_back_exception(PyObject *error) noexcept {
 #endif
 }
 
+// May an exception be shown?  Not when the collector has begun to take it apart:
+// the interpreter's own str() of one without its arguments reads a NULL.  With
+// all that it refers to, since a traceback shows that too; a group, or a chain
+// that is very long, is not looked through.
+inline bool may_be_shown(PyObject *error, int depth = 32) noexcept {
+    if (error == nullptr) return true;
+    if (depth == 0 || !PyExceptionInstance_Check(error)) return false;
+    auto *base = reinterpret_cast<PyBaseExceptionObject *>(error);
+    return base->args != nullptr
+        && !PyType_IsSubtype(Py_TYPE(error), reinterpret_cast<PyTypeObject *>(PyExc_BaseExceptionGroup))
+        && may_be_shown(base->cause, depth - 1) && may_be_shown(base->context, depth - 1);
+}
+
 // ---- objects ------------------------------------------------------------------
 
 // Records that died, kept for the next burst: a new one costs no allocator, no

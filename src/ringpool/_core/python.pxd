@@ -15,6 +15,7 @@ cdef extern from "python.hpp" namespace "ringpool" nogil:
     bint on_main_thread() noexcept
     PyObject* take_exception() noexcept
     void give_back_exception(PyObject*) noexcept
+    bint may_be_shown(PyObject*) noexcept
     cdef cppclass Recycler:
         PyTypeObject* type
     void open_recycler(Recycler*, PyTypeObject*) noexcept
