@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "current": {"_core", "checks", "future", "plan"},
     "overflow": {"_core", "checks", "errors", "future", "job", "plan", "tallies"},
     "watchdog": {"_core", "observing", "tallies"},
-    "observing": {"_core", "histogram", "stats", "tallies"},
+    "observing": {"_core", "histogram", "job", "plan", "stats", "tallies"},
     "mapping": {"future"},
     "progress": {"current", "future"},
     "racing": {"_core", "future", "progress"},

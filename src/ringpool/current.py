@@ -34,7 +34,7 @@ class CurrentJob:
         called, or the attempt's or the job's time is up. A helper thread that
         the job gave this object to may look as well.
         """
-        return bool(self._stop_flag) or self.future._asked or (self._plan is not None and self._plan.late is not None)
+        return bool(self._stop_flag) or self.future._asked or (self._plan is not None and self._plan.late)
 
     def check(self) -> None:
         """Raise :class:`concurrent.futures.CancelledError` if :attr:`cancelled`."""
@@ -45,8 +45,8 @@ class CurrentJob:
         """
         Sleep for *seconds*; raise CancelledError as soon as the job is :attr:`cancelled`.
 
-        To be called on the job's own thread only; the interpreter's signal
-        handlers run as in :func:`time.sleep`.
+        To be called on the job's own thread only, else RuntimeError; the
+        interpreter's signal handlers run as in :func:`time.sleep`.
         """
         limit = checks.duration("seconds", seconds)
         until = time.monotonic() + (9e9 if limit is None else limit)
@@ -55,7 +55,7 @@ class CurrentJob:
             left = until - time.monotonic()
             if left <= 0:
                 return
-            core.sleep_in_job(left, self._plan)
+            core.sleep_in_job(left, self.future, self)
 
     def remaining(self) -> float | None:
         """Seconds until the attempt's *timeout* or the job's *deadline*, 0 afterwards; None: neither."""

@@ -92,4 +92,10 @@ class Job(Generic[T]):
     @property
     def title(self) -> str:
         """The name, or what the function is called."""
-        return self.name or getattr(self.fn, "__qualname__", None) or repr(self.fn)
+        return self.name or title(self.fn)
+
+
+def title(fn: Any) -> str:
+    """What a function is called."""
+    name = getattr(fn, "__qualname__", None)
+    return name if name and isinstance(name, str) else repr(fn)

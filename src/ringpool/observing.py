@@ -1,6 +1,7 @@
 """What a queue says of itself: its numbers, the jobs that run, the report of a stop."""
 
 import sys
+import threading
 import traceback
 from typing import TYPE_CHECKING
 
@@ -8,6 +9,8 @@ from ringpool import tallies
 from ringpool._core import plan as core
 from ringpool._core.timekeeper import now
 from ringpool.histogram import Histogram
+from ringpool.job import title
+from ringpool.plan import Plan
 from ringpool.stats import LaneStats, RunningJob, Stats, StopReport, Times
 
 if TYPE_CHECKING:
@@ -63,12 +66,14 @@ def times(queue: "WorkerQueue") -> Times:
 
 def running(queue: "WorkerQueue", stacks: bool) -> tuple[RunningJob, ...]:
     """The jobs that run, the longest first; with *stacks*, what their threads are at."""
-    names = {thread.ident: thread.name for thread in list(queue._threads)}
+    jobs = queue._running()
+    names = {thread.ident: thread.name for thread in threading.enumerate()}
     frames = sys._current_frames() if stacks else {}
     found = []
-    for ident, future, began in queue._running():
+    for ident, future, began, fn in jobs:
         stack = "".join(traceback.format_stack(frames[ident])) if ident in frames else None
-        found.append(RunningJob(future, names.get(ident, "?"), max(0.0, (now() - began) * 1e-9), stack))
+        name = fn.job.title if isinstance(fn, Plan) else title(fn)
+        found.append(RunningJob(future, names.get(ident, "?"), max(0.0, (now() - began) * 1e-9), stack, name))
     frames.clear()  # our own is among them, and refers to it
     return tuple(sorted(found, key=lambda job: -job.age))
 

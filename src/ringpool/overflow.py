@@ -8,7 +8,7 @@ from ringpool import checks, tallies
 from ringpool._core import plan as core
 from ringpool._core.engine import call_of
 from ringpool._core.timekeeper import now
-from ringpool.errors import JobDropped
+from ringpool.errors import JobDropped, QueueFull, QueueStopped
 from ringpool.future import Future
 from ringpool.job import Job
 from ringpool.plan import Plan
@@ -46,16 +46,27 @@ def check(value: Any, queue_type: type) -> Any:
     raise TypeError(f"overflow must be one of {NAMES}, a Block, a WorkerQueue or a callable, got {value!r}")
 
 
-def apply(policy: Any, queue: "WorkerQueue", future: Future[Any]) -> Future[Any]:
+def apply(policy: Any, queue: "WorkerQueue", future: Future[Any], queue_type: type) -> Future[Any]:
     """
     Do with a job that was not queued what *policy* says; returns the future that submit returns.
 
-    Raises QueueFull or QueueStopped; then no trace of the job is left.
+    Raises QueueFull or QueueStopped, or what a function that decides raises;
+    then no trace of the job is left.
     """
+    try:
+        return _apply(policy, queue, future, queue_type)
+    except (QueueFull, QueueStopped):
+        core.reject(queue, future, None)
+        raise
+
+
+def _apply(policy, queue, future, queue_type):
     if callable(policy):
-        policy = check(policy(queue, _job_of(future)), type(queue))
+        policy = check(policy(queue, _job_of(future)[0]), queue_type)
         if callable(policy):
             raise TypeError(f"an overflow function must return a policy that is none itself, got {policy!r}")
+        if policy is queue:
+            raise ValueError(f"an overflow function must return another queue than the full one, got {policy!r}")
     if policy == "block":
         policy = Block(None)
     if isinstance(policy, Block):
@@ -67,23 +78,21 @@ def apply(policy: Any, queue: "WorkerQueue", future: Future[Any]) -> Future[Any]
 
 def _job_of(future):
     fn, args, kwargs = call_of(future)
-    return fn.job if isinstance(fn, Plan) else Job(fn, *args, kwargs=kwargs)
+    return (fn.job, fn) if isinstance(fn, Plan) else (Job(fn, *args, kwargs=kwargs), None)
 
 
 def _block(policy, queue, future):
     deadline = -1 if policy.timeout is None else now() + int(min(policy.timeout, 9e9) * 1e9)
-    return _queued(queue, future, core.put_within(queue, future, deadline))
+    return _queued(queue, future, core.put_within(queue, future, deadline), policy.timeout is None)
 
 
-def _queued(queue, future, put):
+def _queued(queue, future, put, waited=False):
     if put:
         return future
-    core.reject(queue, future, None)
-    raise queue._refusal() if put is None else queue._full(False)
+    raise queue._refusal() if put is None else queue._full(waited)
 
 
 def _raise(queue, future):
-    core.reject(queue, future, None)
     raise queue._full(False)
 
 
@@ -94,12 +103,11 @@ def _return(queue, future):
 
 
 def _caller_runs(queue, future):
-    if core.lane_of(future)[1]:
-        return _raise(queue, future)  # its key's order is the queue's to keep
-    if queue._closed:
-        return _queued(queue, future, None)
+    if core.lane_of(future)[1] or queue._settings.rate_limit is not None:
+        return _raise(queue, future)  # its key's order, and the rate, are the queue's to keep
+    if not core.run_unqueued(queue, future):
+        raise queue._refusal()
     core.count(queue, tallies.CALLER_RAN)
-    core.run_unqueued(queue, future)
     return future
 
 
@@ -110,21 +118,25 @@ def _drop_newest(queue, future):
 
 
 def _drop_oldest(queue, future):
+    if core.reader_lags(queue):
+        return _raise(queue, future)  # a place in the queue is not what it lacks
     error = f"{queue.name} was full, and dropped its oldest job for a new one"
     put = core.put_again(queue, future)
     while put is False:
-        victim = core.drop_oldest(queue, core.lane_of(future)[0], JobDropped(error))
-        if victim:
+        victim, ended = core.drop_oldest(queue, core.lane_of(future)[0], JobDropped(error))
+        if ended:
             queue._settings.dropped(victim)
         put = core.put_again(queue, future)
-        if put is False and not victim:
+        if put is False and victim is None:
             return _raise(queue, future)  # only other lanes, or what is not due, are to blame
     return _queued(queue, future, put)
 
 
 def _spill(other, queue, future):
-    job = _job_of(future)
+    job, plan = _job_of(future)
     spilled = other.submit(job)
+    if plan is not None:
+        plan.went_elsewhere = True
     core.reject(queue, future, None, False)
     core.count(queue, tallies.SPILLED)
     return spilled

@@ -19,19 +19,43 @@ if TYPE_CHECKING:
     from ringpool.worker_queue import WorkerQueue
 
 
+_SOON_NS = 1_000_000
+
+
+class Attempt:
+    """
+    One call of the function, and who decides how it ended.
+
+    Two marks, each for the first who takes it: the attempt that has come to an
+    end, or a time limit that has passed. A limit writes what the attempt is to
+    read before it takes a mark.
+    """
+
+    __slots__ = ("error", "intime", "late", "replaces", "token")
+
+    def __init__(self):
+        self.intime = threading.Lock()
+        """Taken by a limit: the attempt ends in *late*, whatever it returns or raises."""
+        self.late: JobTimeout | None = None
+        """For ``current_job().cancelled``, and as the attempt's error."""
+        self.token = threading.Lock()
+        """Taken by a limit: the job ends in *error*, now, and the function goes on."""
+        self.error: BaseException | None = None
+        self.replaces = False
+
+
 class Plan:
     """
     The function of a planned job's record: each call is an attempt.
 
     It refers to its queue, which therefore lives as long as such a job is
     waiting. Moved by one thread at a time, the one that has the job, except
-    for the attempt's token: whoever takes it, the attempt that ends or the
-    time limit that passes, decides how the attempt ended.
+    for the marks of its :class:`Attempt`.
     """
 
     __slots__ = (
-        "attempt", "began", "deadline", "errors", "expires", "job", "late", "queue", "replaces", "retry", "slept",
-        "timeout", "token", "until", "waits_since",
+        "attempt", "began", "deadline", "errors", "expires", "job", "queue", "retry", "running", "slept", "timeout",
+        "until", "waits_since", "went_elsewhere",
     )  # fmt: skip
 
     def __init__(self, queue: "WorkerQueue", job: Job[Any]):
@@ -43,14 +67,13 @@ class Plan:
         self.deadline = None if job.deadline is None else now() + int(job.deadline * 1e9)
         self.expires = None if job.expires_in is None else now() + int(job.expires_in * 1e9)
         self.attempt = 0
-        self.late: JobTimeout | None = None
-        self.replaces: bool | None = None
+        self.running: Attempt | None = None
         self.until: int | None = None
         self.errors: list[str] = []
         self.began = 0
         self.slept = 0.0
         self.waits_since = 0
-        self.token: threading.Lock | None = None
+        self.went_elsewhere = False  # to another queue, which has made a plan of its own
 
     @property
     def timed(self) -> bool:
@@ -65,7 +88,7 @@ class Plan:
     def watch(self, future: Future[Any]) -> None:
         """After the job was queued: have it ended in time, and its timers with it."""
         if self.job.delay or self.retry:
-            future.add_done_callback(partial(_hasten, self.queue))
+            future.add_done_callback(self._hasten)
         for due, call in ((self.expires, self._expire), (self.deadline, self._miss_deadline)):
             if due is not None:
                 timer = call_at(self.queue, due, partial(call, future))
@@ -79,11 +102,22 @@ class Plan:
                 f"which the job that waits for it holds until its own end"
             )
 
+    def _hasten(self, future):
+        # Ended before it was due: its place is to be cleared now, not then.
+        if self.running is None:
+            core.make_due(self.queue, future)
+
     def verdict(self, waited: float) -> Any:
         """May it start? None: yes; a float: nothing may for so many seconds; else (expired, the error to end in)."""
         if self.attempt == 0 and self.expires is not None and now() >= self.expires:
             return True, self._expired()
-        return self.queue._settings.verdict(self.queue, self.job, waited)
+        return self.queue._settings.verdict(self.queue, self.job, waited if self.attempt == 0 else None)
+
+    def given_up(self, future: Future[Any], expired: bool) -> None:
+        """The verdict has ended it."""
+        if not expired:
+            core.count(self.queue, tallies.SHED)
+        self.queue._settings.dropped(future)
 
     def _expire(self, future):
         if self.attempt == 0 and core.end_unstarted(future, self._expired(), True):
@@ -93,12 +127,15 @@ class Plan:
         return JobExpired(f"{self.job.title} did not start within {self.job.expires_in:g} s")
 
     def _miss_deadline(self, future):
+        started = self.attempt > 0
         error = JobTimeout(f"{self.job.title} was not done within {self.job.deadline:g} s of its submission")
         keep_errors(self.errors, error)
-        if core.end_unstarted(future, error, self.attempt == 0):
-            self.queue._settings.dropped(future)
-        else:
-            self._overrun(future, self.token, error)
+        if core.end_unstarted(future, error, not started):
+            if not started:
+                self.queue._settings.dropped(future)
+        elif not future.done() and not self._overrun(future, self.running, error):
+            # between its start and its first line, or between its last and its way back: look again
+            call_at(self.queue, now() + _SOON_NS, partial(self._miss_deadline, future))
 
     # ---- an attempt ---------------------------------------------------------------
 
@@ -107,21 +144,22 @@ class Plan:
         future = current_future()
         assert future is not None  # this is a worker
         self.attempt += 1
-        self.late = self.replaces = None
-        self.token = token = threading.Lock()
         if self.attempt == 1:
             self.began = monotonic_ns()
             if self.retry is not None and self.retry.budget is not None:
                 self.retry.budget.deposit()
         else:
             self.slept += (monotonic_ns() - self.waits_since) * 1e-9
-        if self.attempt > 1 and self.queue._stops_now:
-            raise CancelledError("the queue was told to stop now")
+            if self.queue._stops_now or future._asked:
+                refused = CancelledError("it was asked to end before it was tried again")
+                keep_errors(self.errors, refused)
+                raise refused
+        self.running = attempt = Attempt()
         timer = None
         self.until = self.deadline
         if self.timeout is not None:
             due = now() + int(self.timeout * 1e9)
-            timer = call_at(self.queue, due, partial(self._time_out, future, token))
+            timer = call_at(self.queue, due, partial(self._time_out, future, attempt, self.attempt))
             self.until = due if self.deadline is None else min(due, self.deadline)
         settings.call("on_start", future)
         error: BaseException | None = None
@@ -132,27 +170,30 @@ class Plan:
             error = raised
         if timer is not None:
             call_off(self.queue, timer)
-        if not token.acquire(False):  # the time limit came first
-            late = self.late
-            assert late is not None  # written before the token was taken
-            if self.replaces is not None:
-                core.end_running(future, late)
-                core.lateness_ends(self.queue, self.replaces)
-                raise late
-            late.__cause__ = error
+        if not attempt.token.acquire(False):
+            assert attempt.error is not None  # written before the token was taken
+            core.end_running(future, attempt.error)
+            core.lateness_ends(self.queue, attempt.replaces)
+            raise attempt.error
+        if not attempt.intime.acquire(False):
+            late = attempt.late
+            late.__cause__ = error  # type: ignore[union-attr]
             error = late
         try:
-            if error is None:
-                return result
-            return self._try_again(future, error)
+            return result if error is None else self._try_again(future, error)
         finally:
-            del error
+            del error, attempt
 
     def _try_again(self, future, error):
         delay = None
         if self.retry is not None and not future._asked and not self.queue._stops_now:
             elapsed = (monotonic_ns() - self.began) * 1e-9
-            delay = self.retry.delay_after(self.attempt, error, elapsed=elapsed, slept=self.slept)
+            try:
+                delay = self.retry.delay_after(self.attempt, error, elapsed=elapsed, slept=self.slept)
+            except BaseException as broken:
+                broken.__context__ = error
+                keep_errors(self.errors, broken)
+                raise
         if delay is not None and self.deadline is not None and now() + delay * 1e9 >= self.deadline:
             delay = None
         if delay is None:
@@ -161,57 +202,60 @@ class Plan:
         self.errors.append(describe(self.attempt, error))
         self.queue._settings.call("on_retry", future, error, delay)
         self.waits_since = monotonic_ns()
-        self.token = None
+        self.running = None
         return Again(int(delay * 1e9))
 
     # ---- on the timekeeper ----------------------------------------------------------
 
-    def _time_out(self, future, token):
-        error = self._timed_out()
-        if not self._would_retry(error):
+    def _time_out(self, future, attempt, number):
+        error: BaseException = JobTimeout(
+            f"attempt {number} of {self.job.title} was not done within {self.timeout:g} s"
+        )
+        try:
+            again = self._would_retry(number, error)
+        except BaseException as broken:
+            broken.__context__ = error
+            error, again = broken, False
+        if not again:
             keep_errors(self.errors, error)
-            self._overrun(future, token, error)
-            return
-        self.late = error
-        if token.acquire(False):
-            core.count(self.queue, tallies.TIMED_OUT)
-            core.wake_sleepers(self.queue)  # as soon as the attempt has come to an end, there is another
+            self._overrun(future, attempt, error)
+        elif not attempt.token.locked():
+            attempt.late = error
+            if attempt.intime.acquire(False):
+                core.count(self.queue, tallies.TIMED_OUT)
+                core.wake_sleepers(self.queue)  # as soon as the attempt has come to an end, there is another
 
-    def _overrun(self, future, token, error):
-        # What the attempt reads when it finds the token taken is written first.
-        if token is None or token.locked():
-            return
-        self.late = error
-        self.replaces = core.lateness_begins(self.queue)
-        if not token.acquire(False):
-            core.lateness_ends(self.queue, self.replaces)
-            return
-        core.count(self.queue, tallies.TIMED_OUT)
+    def _overrun(self, future, attempt, error):
+        # True: the job ends in *error*, now.
+        if attempt is None or attempt.token.locked():
+            return False
+        attempt.error = error
+        attempt.replaces = core.lateness_begins(self.queue)
+        if not attempt.token.acquire(False):
+            core.lateness_ends(self.queue, attempt.replaces)
+            return False
+        attempt.late = error
+        if attempt.intime.acquire(False):
+            core.count(self.queue, tallies.TIMED_OUT)
         core.end_running(future, error)
         core.wake_sleepers(self.queue)
+        return True
 
-    def _would_retry(self, error):
+    def _would_retry(self, number, error):
         retry = self.retry
-        return (
-            retry is not None
-            and (retry.attempts is None or self.attempt < retry.attempts)
-            and retry.takes(self.attempt, error)
-            and (self.deadline is None or now() < self.deadline)
-        )
+        return retry is not None and retry.takes(number, error) and (self.deadline is None or now() < self.deadline)
 
-    def _timed_out(self):
-        return JobTimeout(f"attempt {self.attempt} of {self.job.title} was not done within {self.timeout:g} s")
+    @property
+    def late(self) -> bool:
+        """Is the time of the attempt that runs up?"""
+        attempt = self.running
+        return attempt is not None and attempt.late is not None
 
     # ---- for current_job() -----------------------------------------------------------
 
     def remaining(self) -> float | None:
         """Seconds until the attempt's or the job's time is up, 0 afterwards; None: no limit."""
         return None if self.until is None else max(0.0, (self.until - now()) * 1e-9)
-
-
-def _hasten(queue, future):
-    # Ended before it was due: its place is to be cleared now, not then.
-    core.make_due(queue, future)
 
 
 def _call_off(queue, timer, future):

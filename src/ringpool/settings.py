@@ -4,10 +4,11 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
-from ringpool import checks, rate, tallies
-from ringpool._core.plan import count
+from ringpool import checks, rate
+from ringpool._core.plan import waiting
 from ringpool.errors import JobDropped
 from ringpool.lanes import Lane
 from ringpool.retry import Retry
@@ -79,15 +80,18 @@ class Settings:
         names = ", ".join(repr(one) for one in self.lanes if one is not None) or "none"
         raise ValueError(f"lane must be one of the queue's, which are {names}; got {name!r}")
 
-    def verdict(self, queue: Any, job: Any, waited: float) -> Any:
-        """What :meth:`ringpool.plan.Plan.verdict` says, as far as the queue has a say."""
-        if self.shed is not None and self._judging.acquire(False):
+    def verdict(self, queue: Any, job: Any, waited: float | None) -> Any:
+        """
+        What :meth:`ringpool.plan.Plan.verdict` says, as far as the queue has a say.
+
+        *waited*: seconds; None: it has run before, and is not shed any more.
+        """
+        if self.shed is not None and waited is not None and self._judging.acquire(False):
             try:
-                drop = self.shed.should_drop(waited, time.monotonic(), queue._queued_now() == 0)
+                drop = self.shed.should_drop(waited, time.monotonic(), waiting(queue) == 0)
             finally:
                 self._judging.release()
             if drop:
-                count(queue, tallies.SHED)
                 return False, JobDropped(f"{job.title} was shed: it had waited {waited:.3g} s, as others before it")
         if self.rate_limit is not None:
             seconds = rate.as_seconds(self.rate_limit())
@@ -104,8 +108,9 @@ class Settings:
             return
         try:
             function(*args)
-        except Exception:
-            logger.exception("exception in %s", hook)
+        except BaseException:  # also one that means to end the thread, which is not the hook's
+            with suppress(BaseException):  # a handler of the user's; nothing is left to tell it to
+                logger.exception("exception in %s", hook)
 
     def done(self, future: Any) -> None:
         """As a callback of a future."""

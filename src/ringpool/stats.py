@@ -118,6 +118,8 @@ class RunningJob:
     """Seconds since it began, on a clock of some milliseconds."""
     stack: str | None = field(default=None, compare=False, repr=False)
     """What its thread was at, as a traceback; None: nobody asked."""
+    name: str = field(default="?", compare=False)
+    """What the job was called in ``Job(name=)``, or its function."""
 
 
 @dataclass(frozen=True, slots=True)

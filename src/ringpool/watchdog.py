@@ -31,25 +31,27 @@ class Watchdog:
 
     def again(self):
         queue = self._queue()
-        if queue is not None and not queue._closed:
+        if queue is not None and not (queue._closed and queue._wait_until_quiet(0, False)):
             call_at(queue, now() + int(self._stuck_after * 5e8), self.look)
 
     def look(self):
+        try:
+            self._look()
+        finally:
+            self.again()
+
+    def _look(self):
         queue = self._queue()
-        if queue is None:
-            return
-        for job in running(queue, False):
+        for job in running(queue, False) if queue is not None else ():
             if job.age >= self._stuck_after and job.future not in self._reported:
                 self._reported.add(job.future)
                 self._report(queue, job)
-        del queue
-        self.again()
 
     def _report(self, queue, job):
         count(queue, tallies.STUCK)
         for one in running(queue, True):
             if one.future is job.future:
                 logger.warning(
-                    "a job of %s has been running for %.1f s on thread %s: %r\n%s",
-                    queue.name, one.age, one.thread, one.future, one.stack,
+                    "%s has been running in %s for %.1f s on thread %s: %r\n%s",
+                    one.name, queue.name, one.age, one.thread, one.future, one.stack,
                 )  # fmt: skip

@@ -64,10 +64,11 @@ class WorkerQueue(Engine):
             worker's number from 0, or None.
         overflow: when the queue is full: ``"block"`` the submitter until there
             is room, or ``Block(seconds)``; ``"raise"`` QueueFull; ``"return"``
-            a future that carries it; ``"caller_runs"`` the job (one with a key
-            raises); ``"drop_newest"``; ``"drop_oldest"`` of the lane's lowest
-            level; another WorkerQueue, which gets the job; or a function of
-            queue and Job that returns one of these. Dropped futures end in
+            a future that carries it; ``"caller_runs"`` the job (one with a key,
+            or of a queue with *rate_limit*, raises); ``"drop_newest"``;
+            ``"drop_oldest"`` of the lane's lowest level; another WorkerQueue,
+            which gets the job; or a function of queue and Job that returns one
+            of these. Dropped futures end in
             JobDropped. Applies to submit(); the others say themselves.
         min_workers: threads that stay however long they are idle; None: all.
         idle_timeout: seconds without a job after which one beyond
@@ -303,7 +304,7 @@ class WorkerQueue(Engine):
         lane = settings.lane_number(job.lane)
         key = None if job.key is None else hash(job.key)
         plan = Plan(self, job)
-        if plan.timed or settings.timed:
+        if (plan.timed or settings.timed) and not self._closed:
             keep_time(self)
         future = core.submit_planned(
             self,
@@ -316,9 +317,10 @@ class WorkerQueue(Engine):
             self._preferred(job, key),
             deadline,
         )
-        plan.watch(future)
-        if "on_done" in settings.hooks:
-            future.add_done_callback(settings.done)
+        if not plan.went_elsewhere:
+            plan.watch(future)
+            if "on_done" in settings.hooks:
+                future.add_done_callback(settings.done)
         return future
 
     def _with_item(self, job, item):
@@ -372,7 +374,8 @@ class WorkerQueue(Engine):
         out, so do not read it to the end in a job of this queue. Every future
         comes out once: iterators from several calls, in several threads, share
         them. A cancelled one comes out when a worker, or stop_now(), gets to
-        its place.
+        its place, a late one when its function has ended; one that *overflow*
+        kept out of the queue does not.
 
         Memory stays bounded on either side of the first call. Before it, the
         last *keep_results* finished futures are kept and older ones forgotten;
@@ -458,9 +461,6 @@ class WorkerQueue(Engine):
         """How long jobs waited and ran: :class:`Times` of those that were sampled; costs some 100 µs."""
         return observing.times(self)
 
-    def _queued_now(self):
-        return self._counts().queued
-
     # ---- what the engine asks of a face ------------------------------------------
 
     def _refusal(self) -> QueueStopped:
@@ -470,7 +470,7 @@ class WorkerQueue(Engine):
         return QueueStopped(f"{self.name} takes no more jobs: {why}")
 
     def _when_full(self, future):
-        return overflow.apply(self._settings.overflow, self, future)
+        return overflow.apply(self._settings.overflow, self, future, WorkerQueue)
 
     def _full(self, in_job: bool) -> QueueFull:
         if in_job:

@@ -27,7 +27,7 @@ from ringpool._core.python cimport (
 from ringpool._core.record cimport recycler
 from ringpool._core.ring cimport CLOSED, FULL, NO_MEMORY, PUT, Put, ring_is_closed, ring_length
 from ringpool._core.shelf cimport queue_put, tell_workers
-from ringpool._core.worker cimport hire, hire_for_queued, on_worker_of
+from ringpool._core.worker cimport hire, hire_for_queued, keeps_time_of, works_for
 
 
 cdef inline int check_callable(PyObject* fn) except -1:
@@ -128,7 +128,9 @@ cdef inline Put put_when_room(Core* core, PyObject* job, Entry* wish, int64_t de
     cdef int woken = 1
     cdef bint first = False                    # it was woken: back to where it stood, in front
     cdef bint in_vain = False                  # and somebody else had taken the room
-    cdef bint mine = on_worker_of(core)        # a worker of this queue waits for itself and its peers
+    cdef bint mine = works_for(core)           # a worker of this queue waits for itself and its peers
+    if keeps_time_of(core):
+        return FULL                            # room may be made by what it alone makes due
     if mine:
         core.stuck.add(1)
     try:
@@ -225,14 +227,14 @@ cdef inline PyObject* enter(Engine self, Core* core, PyObject* job, Entry* wish,
     if put == PUT:
         tell_workers(core)
         return job
+    if put == FULL and deadline == FOREVER and core.decides:
+        future = <object>job
+        Py_DECREF(job)              # the queue's, which has none
+        Py_DECREF(job)
+        outcome = self._when_full(future)
+        Py_INCREF(<PyObject*>outcome)
+        return <PyObject*>outcome
     try:
-        if put == FULL and deadline == FOREVER and core.decides:
-            Py_DECREF(job)          # the queue's, which has none
-            outcome = self._when_full(<object>job)
-            Py_INCREF(<PyObject*>outcome)
-            Py_DECREF(job)
-            job = NULL
-            return <PyObject*>outcome
         if put == FULL and deadline != NOW:
             put = put_when_room(core, job, wish, deadline)
         if put == PUT:
@@ -245,7 +247,6 @@ cdef inline PyObject* enter(Engine self, Core* core, PyObject* job, Entry* wish,
             raise self._full(deadline == FOREVER)
         raise MemoryError
     except:
-        if job != NULL:
-            Py_DECREF(job)
-            Py_DECREF(job)
+        Py_DECREF(job)
+        Py_DECREF(job)
         raise

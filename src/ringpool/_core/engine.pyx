@@ -334,9 +334,13 @@ cdef class Engine:
             core.removed.add(1)
 
     def _running(self):
-        """(thread ident, future, when it began) of every job that is being run; the last on now_ns, 0: not noted."""
+        """
+        (thread ident, future, when it began, fn) of every job that is being run.
+
+        When: on now_ns; 0: not noted.
+        """
         cdef Core* core = _core(self)
-        cdef Objects jobs
+        cdef Objects jobs, functions
         cdef vector[unsigned long] idents
         cdef vector[int64_t] began
         cdef PyObject* job
@@ -348,8 +352,9 @@ cdef class Engine:
         core.roster_lock.lock()
         for i in range(core.roster.size()):
             job = core.roster[i].current.load()     # pairs with run_started: not dropped while we inspect
-            if job != NULL and object_put(&jobs, job):
+            if job != NULL and object_put(&jobs, job) and object_put(&functions, (<FutureBase>job).call[0]):
                 Py_INCREF(job)
+                Py_INCREF((<FutureBase>job).call[0])
                 idents.push_back(core.roster[i].ident)
                 began.push_back(core.roster[i].began.relaxed())
         core.roster_lock.unlock()
@@ -357,8 +362,9 @@ cdef class Engine:
         core.inspection.unlock()
         found = []
         for i in range(jobs.size()):
-            found.append((idents[i], <object>jobs[i], began[i]))
+            found.append((idents[i], <object>jobs[i], began[i], <object>functions[i]))
             Py_DECREF(jobs[i])
+            Py_DECREF(functions[i])
         return found
 
     def _counts(self):

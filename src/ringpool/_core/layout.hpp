@@ -156,7 +156,6 @@ struct Extension {
     struct _object *waiters = nullptr;          // list of the standard library's waiters, likewise
     bool planned = false;                       // its function is a Plan, which judges and retries; set before it is queued
     bool sampled = false;                       // its wait and its run are timed
-    bool judged = false;                        // the plan is asked before each start
     Entry wish;                                 // how it wants to be queued, if planned
 };
 
@@ -252,6 +251,7 @@ struct Core {
     Word<std::uint32_t> late;       // jobs whose future has ended before their function
     Word<std::uint32_t> late_limit; // for so many of them there is a worker more
     Word<std::uint32_t> replacing;  // those workers; min_workers and max_workers count them. Moved under Shelf::lock
+    Word<std::uint32_t> outside;    // jobs that their submitter runs for want of room, and which may come again
     Word<std::uint32_t> broken;     // an initializer failed
     Mutex inspection;               // held while somebody reads `current` of the workers
     Word<std::uint32_t> inspecting;

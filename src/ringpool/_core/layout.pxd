@@ -83,6 +83,7 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         int32_t prefers
         bint keyed
         bint holds_key
+        bint judged
 
     cdef cppclass Timer:
         Entry entry
@@ -121,6 +122,7 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         Word[uint64_t] waiting
         Word[uint64_t] delayed
         Word[uint64_t] retrying
+        Word[uint64_t] judging
         Word[uint32_t] runnable
         uint64_t total() noexcept
         PyObject* stranded
@@ -199,7 +201,6 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         PyObject* waiters
         bint planned
         bint sampled
-        bint judged
         Entry wish
 
     cdef cppclass Unrun:
@@ -279,6 +280,7 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         Word[uint32_t] late
         Word[uint32_t] late_limit
         Word[uint32_t] replacing
+        Word[uint32_t] outside
         Word[uint32_t] broken
         Mutex inspection
         Word[uint32_t] inspecting

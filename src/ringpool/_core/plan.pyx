@@ -1,16 +1,16 @@
 """What a face may do with a job that has a plan, or with one that found no room."""
 
+import threading
 from concurrent.futures import InvalidStateError
 
 from cpython.object cimport PyObject
 from cython.operator cimport dereference, preincrement
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
-from ringpool._core.admission cimport enter, enter_and_hire, make_job, put_when_room
+from ringpool._core.admission cimport enter, enter_and_hire, make_job, put_when_room, reader_lags as core_reader_lags
 from ringpool._core.core cimport core_release, deliver, tell_if_quiet
 from ringpool._core.engine cimport Engine
 from ringpool._core.future cimport (
-    ASKED,
     DROPPED,
     EXPIRED,
     FAILED,
@@ -31,9 +31,18 @@ from ringpool._core.future cimport (
 from ringpool._core.layout cimport Core, Entry, Extension, Levels, Times, Waiter, Worker, now_ns, roster_put, roster_retire
 from ringpool._core.parking cimport gate_enter, gate_leave, gate_wake_all, gate_wake_one, sleep_until_woken, wake_all
 from ringpool._core.python cimport Py_DECREF, Py_INCREF, current_thread_state
-from ringpool._core.ring cimport CLOSED, PUT, Put, ring_is_closed
+from ringpool._core.ring cimport CLOSED, PUT, Put, ring_is_closed, ring_length
 from ringpool._core.shelf cimport absorb, queue_put, take_oldest, tell_workers
-from ringpool._core.worker cimport come_again, hasten, hire_for_queued, run_started, settle_unrun, this_core, this_worker
+from ringpool._core.worker cimport (
+    come_again,
+    hasten,
+    hire_for_queued,
+    run_in_place,
+    settle_unrun,
+    this_core,
+    this_worker,
+    works_for,
+)
 
 # ---- into the queue -------------------------------------------------------------------
 
@@ -64,7 +73,7 @@ def submit_planned(
         raise
     extension.planned = True
     extension.sampled = True
-    extension.judged = judged
+    extension.wish.judged = judged
     extension.wish.level = level
     extension.wish.lane = lane
     extension.wish.due = due
@@ -117,6 +126,16 @@ cdef Entry* _wish(FutureBase future) noexcept:
     return &extension_of(future).wish if is_planned(future) else NULL
 
 
+def reader_lags(Engine pool not None):
+    """Is there no room because results() is not being read?"""
+    return core_reader_lags(pool.core)
+
+
+def waiting(Engine pool not None):
+    """Jobs that wait for a worker, those behind a key and cancelled ones included; not those due later."""
+    return ring_length(&pool.core.ring) + pool.core.shelf.waiting.load()
+
+
 # ---- what found no room ---------------------------------------------------------------
 
 def lane_of(FutureBase future not None):
@@ -146,46 +165,69 @@ def drop_unqueued(Engine pool not None, FutureBase future not None, error):
 
 
 def drop_oldest(Engine pool not None, uint32_t lane, error):
-    """Take out the oldest job of the lane's lowest level and end it with *error*; its future, or None: there is none."""
+    """
+    Take out the oldest job of the lane's lowest level and end it with *error*.
+
+    Returns its future and whether this has ended it; (None, False): there is none.
+    """
     cdef Core* core = pool.core
     cdef PyObject* job = take_oldest(core, lane)
     if job == NULL:
-        return None
+        return None, False
     future = <object>job
-    settle_unrun(<FutureBase>job, error, DROPPED)
+    ended = settle_unrun(<FutureBase>job, error, DROPPED)
     core.unrun.tombstones.sub(1)
     deliver(core, job)
     core.removed.add(1)
     tell_if_quiet(core)
-    return future
+    return future, ended
 
 
 def run_unqueued(Engine pool not None, FutureBase future not None):
-    """Run a job that was not queued, on the calling thread."""
+    """
+    Run a job that was not queued, on the calling thread; False: closed meanwhile, and it was not run.
+
+    It counts as accepted, and until it has ended as unfinished.
+    """
     cdef Core* core = pool.core
-    cdef Worker* me = new Worker()
+    cdef Worker* me
     cdef Entry place
+    # Workers that see it closed look at `outside` then; we count ourselves and then look
+    # whether it is closed: they stay, or we see it.
+    core.outside.add(1)
+    if ring_is_closed(&core.ring):
+        core.outside.sub(1)
+        return False
+    me = new Worker()
     if not roster_put(core, me):
+        core.outside.sub(1)
         del me
         raise MemoryError
     me.thread = current_thread_state()
-    core.beside.add(1)
+    me.ident = threading.get_ident()
+    core.shelf.direct.add(1)
     if not future_start(future):
         core.unrun.tombstones.sub(1)
-    elif run_started(core, me, future, False):
+    elif run_in_place(core, me, future):
         future_run_callbacks(future)
     if me.delay >= 0:                       # it will be tried again, by a worker
+        core.again.add(1)
         place = _wish(future)[0]
         place.job = <PyObject*>future
         Py_INCREF(place.job)
         core.shelf.lock.lock()
         core.shelf.arrivals += 1
         place.arrival = core.shelf.arrivals
-        core.shelf.direct.add(1)
         core.shelf.lock.unlock()
-        core.beside.sub(1)
         come_again(core, &place, me.delay)
+    else:
+        core.removed.add(1)
     roster_retire(core, me)
+    core.outside.sub(1)
+    if ring_is_closed(&core.ring):
+        wake_all(&core.idlers)              # who stayed for our sake
+    tell_if_quiet(core)
+    return True
 
 
 # ---- while it waits ---------------------------------------------------------------------
@@ -214,20 +256,21 @@ def change_level(Engine pool not None, FutureBase future not None, int32_t level
 
 # ---- while it runs ------------------------------------------------------------------------
 
-def sleep_in_job(seconds, plan):
-    """Sleep until *seconds* have passed or somebody may want the job, whose plan is given, to end: look who."""
+def sleep_in_job(seconds, future, current):
+    """Sleep until *seconds* have passed or somebody may want the job to end: look whether ``current.cancelled``."""
     cdef Core* core = this_core()
     cdef Waiter waiter
-    cdef PyObject* job = this_worker().current.relaxed()
     cdef int64_t deadline = now_ns() + <int64_t>(<double>seconds * 1e9)
-    cdef int woken
+    cdef int woken = 1
+    if this_worker() == NULL or this_worker().current.relaxed() != <PyObject*>future:
+        raise RuntimeError("a job sleeps on its own thread, and while it runs")
     gate_enter(&core.sleepers, &waiter)
-    # Enlisted, look again: pairs with what is written before the sleepers are woken.
-    if core.stop_asked.load() or (<FutureBase>job).state.load() & ASKED or (plan is not None and plan.late is not None):
-        gate_leave(&core.sleepers, &waiter)
-        return
     try:
-        woken = sleep_until_woken(&waiter, deadline)
+        # Enlisted, look again: whoever asks it to end makes the change and then looks at the gate.
+        if current.cancelled:
+            woken = 0
+        else:
+            woken = sleep_until_woken(&waiter, deadline)
     except:
         gate_leave(&core.sleepers, &waiter)
         raise
@@ -265,7 +308,9 @@ def lateness_begins(Engine pool not None):
     core.min_workers.add(1)
     _allow(core)
     core.shelf.lock.unlock()
-    hire_for_queued(core, pool._worker_initializer, pool._worker_finalizer, pool._threads, pool._thread_name_prefix)
+    if core.shelf.runnable.load():
+        tell_workers(core)
+    hire_for_queued(core, pool._worker_initializer, pool._worker_finalizer, pool._threads, pool._thread_name_prefix, True)
     return True
 
 
@@ -431,7 +476,7 @@ def worker_times(Engine pool not None):
 
 def worker_number():
     """Of the calling thread, from 0; None: it is no worker."""
-    return None if this_worker() == NULL else this_worker().number
+    return this_worker().number if this_core() != NULL and works_for(this_core()) else None
 
 
 def current_plan():

@@ -44,6 +44,7 @@ struct Entry {
     std::int32_t prefers = -1;      // number of the worker that it would like
     bool keyed = false;
     bool holds_key = false;
+    bool judged = false;            // whoever takes it asks whether it may start, and may put it back
 };
 
 struct Lane {
@@ -130,7 +131,10 @@ public:
     Word<std::uint64_t> retrying;           // and one that has
     Word<std::uint32_t> runnable;           // would a pick succeed?
 
-    std::uint64_t total() noexcept { return waiting.load() + delayed.load() + retrying.load(); }
+    Word<std::uint64_t> judging;            // taken, and it is being asked whether they may start
+
+    // What takes a place.
+    std::uint64_t total() noexcept { return waiting.load() + delayed.load() + retrying.load() + judging.load(); }
 
     // Brings `runnable` up to date; ends every change.
     void look() noexcept { runnable.store(stranded || (closed_until == 0 && next_lane() != nullptr)); }
@@ -176,6 +180,7 @@ public:
         Lane *lane = next_lane();
         if (!lane) return false;
         *out = unseat(*lane, best(*lane), lifo);
+        if (out->judged) judging.add(1);
         waiting.sub(1);
         double turn = lane->pass;       // a lane with a smaller one was idle or could start nothing
         for (Lane &other : lanes)
@@ -200,7 +205,9 @@ public:
         Lane &lane = lanes[entry.lane];
         lane.pass -= 1.0 / lane.weight;
         put_down(entry, true);
-        return add(entry);
+        if (!add(entry)) return false;
+        if (entry.judged) judging.sub(1);
+        return true;
     }
 
     void free_key(const Entry &entry) noexcept {

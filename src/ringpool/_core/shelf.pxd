@@ -216,7 +216,7 @@ cdef inline bint work_ready(Core* core) noexcept nogil:
 cdef inline bint all_taken(Core* core) noexcept nogil:
     # Of a closed queue: can nothing come any more, save from jobs that run?
     cdef bint empty
-    if not ring_is_drained(&core.ring):
+    if not ring_is_drained(&core.ring) or core.outside.load():
         return False
     if not core.planned.load():
         return True

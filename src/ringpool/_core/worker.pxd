@@ -113,10 +113,10 @@ cdef inline bint run_started(Core* core, Worker* me, FutureBase job, bint delive
 
 cdef inline void run_taken(Core* core, Worker* me, PyObject* job) noexcept:
     # A job fresh from the queue, whose reference the caller owns.
-    gate_wake_one(&core.room)
     if core.planned.relaxed() and me.place.job != NULL:
         run_planned(core, me, job)
         return
+    gate_wake_one(&core.room)
     if not future_start(<FutureBase>job):
         core.unrun.tombstones.sub(1)
         deliver(core, job)
@@ -281,8 +281,11 @@ cdef void come_again(Core* core, Entry* place, int64_t delay) noexcept
 cdef bint hasten(Core* core, PyObject* job) noexcept
 
 cdef int hire(Core* core, object initializer, object finalizer, set threads, object name) except -1
-cdef hire_for_queued(Core* core, initializer, finalizer, set threads, name)
+cdef hire_for_queued(Core* core, initializer, finalizer, set threads, name, bint draining=*)
 cdef bint on_worker_of(Core* core) noexcept
+cdef bint works_for(Core* core) noexcept
+cdef bint keeps_time_of(Core* core) noexcept
+cdef bint run_in_place(Core* core, Worker* me, FutureBase job) noexcept
 cdef bint is_hiring_for(Core* core) noexcept
 cdef bint may_run_here(Core* core) noexcept
 # of this thread: what it knows of itself is worker.pyx's, since each module has its own this_thread()

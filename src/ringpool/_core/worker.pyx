@@ -13,6 +13,7 @@ from libcpp cimport bool
 
 from ringpool._core.core cimport core_close, core_release, deliver, tell_if_quiet, unfinished
 from ringpool._core.future cimport (
+    ASKED,
     CANCELLED_AND_NOTIFIED,
     DROPPED,
     EXPIRED,
@@ -22,7 +23,6 @@ from ringpool._core.future cimport (
     PHASE,
     RUNNING,
     FutureBase,
-    extension_of,
     future_lock,
     future_run_callbacks,
     future_settle,
@@ -216,14 +216,16 @@ cdef int hire(Core* core, object initializer, object finalizer, set threads, obj
     return 0
 
 
-cdef bint _hire_one(Core* core, object initializer, object finalizer, set threads, object name) except -1:
+cdef bint _hire_one(
+    Core* core, object initializer, object finalizer, set threads, object name, bint draining=False
+) except -1:
     # False: there is no worker yet, and somebody else is at it.
     cdef Here* here = &this_thread()
     cdef Core* hiring_before = here.hiring
     cdef bint reentrant = hiring_before == core     # a signal handler's submit inside ours
     cdef uint32_t reserved = core.reserved.load()
     while True:
-        if ring_is_closed(&core.ring):
+        if ring_is_closed(&core.ring) and not draining:
             return True
         if reserved >= core.max_workers.load() + reentrant or core.coming.load() + unfinished(core) <= reserved:
             # Never wait for a frame that stands still below this one.
@@ -247,10 +249,11 @@ cdef bint _hire_one(Core* core, object initializer, object finalizer, set thread
     return True
 
 
-cdef hire_for_queued(Core* core, initializer, finalizer, set threads, name):
+cdef hire_for_queued(Core* core, initializer, finalizer, set threads, name, bint draining=False):
     # After the put, where the worker that a producer relied on may have left.
+    # draining: also while it is closed; by whom its end must wait for.
     try:
-        _hire_one(core, initializer, finalizer, threads, name)
+        _hire_one(core, initializer, finalizer, threads, name, draining)
     except Exception:
         pass                                    # the least number of workers is there
 
@@ -263,7 +266,7 @@ def _hire_spare(FutureBase job):
     cdef Core* core = this_thread().core
     cdef WorkerMain mine
     cdef uint32_t expected = 0
-    if core == NULL or job.unrun != &core.unrun or core.idlers.count.load():
+    if core == NULL or job.unrun != &core.unrun or core.idlers.count.load() or not works_for(core):
         return                              # an idle worker has been woken, or will be
     mine = <WorkerMain>this_thread().main
     if not mine.has_spare.cas(expected, 1):
@@ -342,11 +345,13 @@ cdef void run_planned(Core* core, Worker* me, PyObject* job) noexcept:
     held.outer = me.held
     me.held = &held
     me.place.job = NULL                         # what a wait inside of it may take has its own
-    if is_planned(<FutureBase>job) and extension_of(<FutureBase>job).judged:
+    if place.judged:
         hold = _judge(<FutureBase>job, place.since)
-    if hold >= 0 and shelf_put_back(core, &place, hold):
-        me.held = held.outer
-        return
+        if hold >= 0 and shelf_put_back(core, &place, hold):
+            me.held = held.outer
+            return
+        core.shelf.judging.sub(1)               # until now it took a place in the queue
+    gate_wake_one(&core.room)
     me.delay = -1
     if is_planned(<FutureBase>job):
         extension_of(<FutureBase>job).wish.since = place.since
@@ -376,16 +381,17 @@ cdef int64_t _judge(FutureBase job, int64_t since) noexcept:
     future_unlock(job, state)
     if plan == NULL:
         return -1
-    verdict = <object>plan
+    plan_of = <object>plan
     Py_DECREF(plan)
     try:
-        verdict = verdict.verdict((now_ns() - since) * 1e-9)
+        verdict = plan_of.verdict((now_ns() - since) * 1e-9)
         if verdict is None:
             return -1
         if isinstance(verdict, float):
             return <int64_t>(<double>verdict * 1e9)
         expired, error = verdict
-        settle_unrun(job, error, EXPIRED if expired else DROPPED)
+        if settle_unrun(job, error, EXPIRED if expired else DROPPED):
+            plan_of.given_up(job, expired)
     except BaseException:
         logger.exception("exception in what decides whether a job may start: it starts")
     return -1
@@ -406,6 +412,7 @@ cdef void come_again(Core* core, Entry* place, int64_t delay) noexcept:
     # either it or we find the other's change: the state, the timer.
     cdef bool soonest = False
     cdef uint64_t timer = 0
+    cdef uint32_t state
     cdef PyObject* job = place.job
     Py_INCREF(job)
     core.shelf.lock.lock()
@@ -419,7 +426,8 @@ cdef void come_again(Core* core, Entry* place, int64_t delay) noexcept:
         tell_workers(core)
     elif soonest:
         core.clock.parker.unpark()
-    if (<FutureBase>job).state.load() & PHASE != PENDING or core.stop_asked.load() or core.hurried.load():
+    state = (<FutureBase>job).state.load()
+    if state & PHASE != PENDING or state & ASKED or core.stop_asked.load() or core.hurried.load():
         hasten(core, job)
     Py_DECREF(job)
 
@@ -522,6 +530,41 @@ cdef bint is_hiring_for(Core* core) noexcept:
 cdef bint may_run_here(Core* core) noexcept:
     # May the calling thread run jobs of this pool in place of a wait for them?
     return this_thread().core == core or (this_thread().hiring == core and not core.started.load())
+
+
+cdef bint works_for(Core* core) noexcept:
+    # Is the calling thread one of its workers?  Not its timekeeper, nor one that runs a job in a worker's place.
+    return this_thread().core == core and this_thread().main != NULL
+
+
+cdef bint keeps_time_of(Core* core) noexcept:
+    return this_thread().core == core and this_thread().worker == NULL
+
+
+cdef bint run_in_place(Core* core, Worker* me, FutureBase job) noexcept:
+    # As run_started, on a thread that has submitted the job and found no room: while
+    # the job runs, it is the thread's current one and cannot wait for its own end.
+    cdef Here* here = &this_thread()
+    cdef Core* core_before = here.core
+    cdef Worker* worker_before = here.worker
+    cdef PyObject* main_before = here.main
+    cdef bint watched
+    if core_before != core:
+        here.main = NULL
+    elif worker_before != NULL:
+        me.number = worker_before.number
+        me.held = worker_before.held
+    here.core = core
+    here.worker = me
+    if core.copies_context:
+        enter_fresh_context()
+    watched = run_started(core, me, job, False)
+    if core.copies_context:
+        leave_context()
+    here.core = core_before
+    here.worker = worker_before
+    here.main = main_before
+    return watched
 
 
 cdef void belong_to(Core* core) noexcept:
