@@ -149,7 +149,7 @@ def test_a_report_leaves_the_exception_of_the_moment_alone(caplog):
             assert mine.__context__ is None and mine.args == ("mine",)
 
 
-def test_an_error_in_a_cycle_is_named_by_the_collector(caplog):
+def test_an_error_in_a_cycle_does_not_crash_the_collector(caplog):
     """
     It may have taken the exception apart before the record dies, which must not be shown then; and without the GIL the
     cycle may outlive this collection.
@@ -166,4 +166,4 @@ def test_an_error_in_a_cycle_is_named_by_the_collector(caplog):
     queue.stop()
     del queue
     records = reported(caplog)
-    assert len(records) <= 1 and all("OSError" in record.getMessage() for record in records)
+    assert len(records) <= 1 and all("nobody looked" in record.getMessage() for record in records)
