@@ -4,6 +4,7 @@ import gc
 import os
 import signal
 import threading
+from concurrent.futures import CancelledError
 
 import pytest
 
@@ -309,3 +310,26 @@ kept = main()
 """
     )
     assert (result.returncode, result.stderr, result.stdout) == (0, "", "")
+
+
+def test_nothing_starts_once_stop_now_has_begun(until):
+    """Keys that the purge frees, and back-offs that begin while it goes on: each job is cancelled or had started."""
+    for _ in range(150):
+        queue = WorkerQueue(4, 256)
+        stopped = threading.Event()
+        after = []
+
+        def job(stopped=stopped, after=after):
+            if stopped.is_set():
+                after.append(1)
+            raise OSError
+
+        retry = Retry(base=0, attempts=None)
+        jobs = [queue.submit(Job(job, key=i % 3 if i % 2 else None, retry=retry)) for i in range(40)]
+        until(lambda queue=queue: queue.stats().retries > 20)
+        queue.stop_now()
+        assert queue.wait(WAIT)
+        stopped.set()
+        ends = {"cancelled" if job.cancelled() else type(job.exception(0)) for job in jobs}
+        assert ends <= {"cancelled", OSError, CancelledError}  # the last: told at its very start
+        assert after == []

@@ -192,10 +192,14 @@ cdef inline void shelf_put_down(Core* core, Entry* place, bint comes_again) noex
 
 cdef inline bint shelf_put_back(Core* core, Entry* place, int64_t hold_ns) noexcept nogil:
     # To its place, as if it had never been taken; and nothing is taken for so long.
+    # False: nothing is taken any more, so that it would stay there.
     cdef bool soonest = False
     cdef Entry nobody
     cdef bint done
     core.shelf.lock.lock()
+    if core.stop_asked.load():
+        core.shelf.lock.unlock()
+        return False
     core.shelf.closed_until = now_ns() + hold_ns
     done = core.shelf.set_timer(core.shelf.closed_until, nobody, NULL, &soonest) != 0
     if not done:
@@ -206,6 +210,14 @@ cdef inline bint shelf_put_back(Core* core, Entry* place, int64_t hold_ns) noexc
     if soonest:
         core.clock.parker.unpark()
     return done
+
+
+cdef inline void shelf_close(Core* core) noexcept nogil:
+    # From now on no worker takes anything from it: what is there will be resolved.
+    core.shelf.lock.lock()
+    core.shelf.closed_until = <int64_t>1 << 62
+    core.shelf.look()
+    core.shelf.lock.unlock()
 
 
 cdef inline bint work_ready(Core* core) noexcept nogil:

@@ -56,7 +56,7 @@ from ringpool._core.parking cimport (
 )
 from ringpool._core.python cimport Py_DECREF, Py_INCREF, Py_XINCREF, current_thread_state
 from ringpool._core.ring cimport ring_is_closed, ring_is_drained
-from ringpool._core.shelf cimport shelf_put_back, shelf_put_down, take_any, take_later, tell_workers, work_ready
+from ringpool._core.shelf cimport shelf_close, shelf_put_back, shelf_put_down, take_any, take_later, tell_workers, work_ready
 
 from ringpool._core.future import set_worker_hooks
 
@@ -351,6 +351,8 @@ cdef void run_planned(Core* core, Worker* me, PyObject* job) noexcept:
             me.held = held.outer
             return
         core.shelf.judging.sub(1)               # until now it took a place in the queue
+    if core.stop_asked.load():
+        _cancel(<FutureBase>job)                # taken before the purge, and not started
     gate_wake_one(&core.room)
     me.delay = -1
     if is_planned(<FutureBase>job):
@@ -370,6 +372,11 @@ cdef void run_planned(Core* core, Worker* me, PyObject* job) noexcept:
     shelf_put_down(core, &place, False)
     Py_DECREF(job)
     me.taken.bump()
+
+
+cdef void _cancel(FutureBase job) noexcept:
+    if future_settle(job, 1 << PENDING, CANCELLED_AND_NOTIFIED, NULL):
+        future_run_callbacks(job)
 
 
 cdef int64_t _judge(FutureBase job, int64_t since) noexcept:
@@ -408,26 +415,33 @@ cdef bint settle_unrun(FutureBase job, error, uint32_t kind) except -1:
 
 
 cdef void come_again(Core* core, Entry* place, int64_t delay) noexcept:
-    # Takes over the reference.  A cancel() in between finds it PENDING, and then
-    # either it or we find the other's change: the state, the timer.
+    # Takes over the reference.  Whoever asks for the end says so and then purges
+    # the shelf: under the lock, either we see that or the purge finds the job.  A
+    # cancel() in between finds it PENDING, and then either it or we find the
+    # other's change: the state, the timer.
     cdef bool soonest = False
     cdef uint64_t timer = 0
-    cdef uint32_t state
     cdef PyObject* job = place.job
+    cdef bint ends
     Py_INCREF(job)
     core.shelf.lock.lock()
-    if delay > 0:
+    ends = core.stop_asked.load() or core.hurried.load() or (<FutureBase>job).state.load() & ASKED
+    if ends:
+        core.shelf.free_key(place[0])
+        core.shelf.look()
+    elif delay > 0:
         timer = core.shelf.set_timer(now_ns() + delay, place[0], NULL, &soonest)
-    if timer == 0:
+    if timer == 0 and not ends:
         place.since = now_ns()
         core.shelf.add(place[0])
     core.shelf.lock.unlock()
-    if timer == 0:
+    if timer == 0 and core.shelf.runnable.load():
         tell_workers(core)
     elif soonest:
         core.clock.parker.unpark()
-    state = (<FutureBase>job).state.load()
-    if state & PHASE != PENDING or state & ASKED or core.stop_asked.load() or core.hurried.load():
+    if ends:
+        _resolve(core, job, None)
+    elif (<FutureBase>job).state.load() & PHASE != PENDING:
         hasten(core, job)
     Py_DECREF(job)
 
@@ -464,6 +478,8 @@ cdef resolve_queued(Core* core, broken_message):
     cdef PyObject* job
     core.purges.add(1)
     gate_wake_all(&core.mapping)
+    if core.stop_asked.load():
+        shelf_close(core)                       # or a key that we free would start the next of its jobs
     while True:
         job = take_any(core)
         if job != NULL:
