@@ -114,16 +114,19 @@ def _drop_oldest(queue, future):
     put = core.put_again(queue, future)
     while put is False:
         victim = core.drop_oldest(queue, core.lane_of(future)[0], JobDropped(error))
-        if victim:
-            queue._settings.dropped(victim)
+        if victim is not None and victim[1]:
+            queue._settings.dropped(victim[0])
         put = core.put_again(queue, future)
-        if put is False and not victim:
+        if put is False and victim is None:
             return _raise(queue, future)  # only other lanes, or what is not due, are to blame
     return _queued(queue, future, put)
 
 
 def _spill(other, queue, future):
     job = _job_of(future)
+    fn, _, _ = call_of(future)
+    if isinstance(fn, Plan):
+        fn.spilled = True
     spilled = other.submit(job)
     core.reject(queue, future, None, False)
     core.count(queue, tallies.SPILLED)

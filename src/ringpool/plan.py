@@ -30,8 +30,8 @@ class Plan:
     """
 
     __slots__ = (
-        "attempt", "began", "deadline", "errors", "expires", "job", "late", "queue", "replaces", "retry", "slept", "timeout",
-        "token", "until", "waits_since",
+        "attempt", "began", "deadline", "errors", "expires", "job", "late", "queue", "replaces", "retry", "slept",
+        "spilled", "timeout", "token", "until", "waits_since",
     )  # fmt: skip
 
     def __init__(self, queue: "WorkerQueue", job: Job[Any]):
@@ -42,6 +42,7 @@ class Plan:
         self.timeout = job.timeout if job.timeout is not None else settings.timeout
         self.deadline = None if job.deadline is None else now() + int(job.deadline * 1e9)
         self.expires = None if job.expires_in is None else now() + int(job.expires_in * 1e9)
+        self.spilled = False  # to another queue, which has a plan of its own for it
         self.attempt = 0
         self.late: JobTimeout | None = None
         self.replaces: bool | None = None
@@ -65,7 +66,7 @@ class Plan:
     def watch(self, future: Future[Any]) -> None:
         """After the job was queued: have it ended in time, and its timers with it."""
         if self.job.delay or self.retry:
-            future.add_done_callback(partial(_hasten, self.queue))
+            future.add_done_callback(self._hasten)
         for due, call in ((self.expires, self._expire), (self.deadline, self._miss_deadline)):
             if due is not None:
                 timer = call_at(self.queue, due, partial(call, future))
@@ -91,6 +92,11 @@ class Plan:
             self.queue._settings.dropped(future)
         else:
             self._overrun(future, self.token, error)
+
+    def _hasten(self, future):
+        # Ended before it was due: its place is to be cleared now, not then. In an attempt, it has none.
+        if self.token is None:
+            core.make_due(self.queue, future)
 
     # ---- an attempt ---------------------------------------------------------------
 
@@ -174,7 +180,8 @@ class Plan:
         self.late = error
         self.replaces = core.lateness_begins(self.queue)
         if not token.acquire(False):
-            core.lateness_ends(self.queue, self.replaces)
+            replaces, self.replaces = self.replaces, None  # the next attempt is not late
+            core.lateness_ends(self.queue, replaces)
             return
         core.count(self.queue, tallies.TIMED_OUT)
         core.end_running(future, error)
@@ -197,11 +204,6 @@ class Plan:
     def remaining(self) -> float | None:
         """Seconds until the attempt's or the job's time is up, 0 afterwards; None: no limit."""
         return None if self.until is None else max(0.0, (self.until - now()) * 1e-9)
-
-
-def _hasten(queue, future):
-    # Ended before it was due: its place is to be cleared now, not then.
-    core.make_due(queue, future)
 
 
 def _call_off(queue, timer, future):

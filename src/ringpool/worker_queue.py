@@ -242,6 +242,8 @@ class WorkerQueue(Engine):
             self._preferred(job, key),
             deadline,
         )
+        if plan.spilled:
+            return future
         plan.watch(future)
         if "on_done" in settings.hooks:
             future.add_done_callback(settings.done)
@@ -264,7 +266,8 @@ class WorkerQueue(Engine):
         """
         if not isinstance(future, Future):
             raise TypeError(f"future must be one that submit() returned, got {future!r}")
-        return core.change_level(self, future, checks.level("priority", priority))
+        level = checks.level("priority", priority)
+        return not future.done() and core.change_level(self, future, level)
 
     def resize(self, workers: int, min_workers: int | None = None) -> None:
         """

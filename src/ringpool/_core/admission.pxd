@@ -27,7 +27,7 @@ from ringpool._core.python cimport (
 from ringpool._core.record cimport recycler
 from ringpool._core.ring cimport CLOSED, FULL, NO_MEMORY, PUT, Put, ring_is_closed, ring_length
 from ringpool._core.shelf cimport queue_put, tell_workers
-from ringpool._core.worker cimport hire, hire_for_queued, on_worker_of
+from ringpool._core.worker cimport has_seat_in, hire, hire_for_queued, keeps_time_of
 
 
 cdef inline int check_callable(PyObject* fn) except -1:
@@ -111,7 +111,7 @@ cdef inline Put put_when_room(Core* core, PyObject* job, Entry* wish, int64_t de
     cdef int woken = 1
     cdef bint first = False                    # it was woken: back to where it stood, in front
     cdef bint in_vain = False                  # and somebody else had taken the room
-    cdef bint mine = on_worker_of(core)        # a worker of this queue waits for itself and its peers
+    cdef bint mine = has_seat_in(core)         # a worker of this queue waits for itself and its peers
     if mine:
         core.stuck.add(1)
     try:
@@ -121,8 +121,9 @@ cdef inline Put put_when_room(Core* core, PyObject* job, Entry* wish, int64_t de
             if put == FULL and first and not in_vain:
                 in_vain = True
                 core.queueing.add(1)
-            # The last worker that could make room may not wait for it.
-            if put != FULL or not woken or (
+            # The last worker that could make room may not wait for it, nor may the
+            # timekeeper, who makes due what is queued.
+            if put != FULL or not woken or keeps_time_of(core) or (
                 mine and core.stuck.load() >= core.reserved.load() and not reader_lags(core)
             ):
                 gate_leave(&core.room, &waiter)
@@ -156,7 +157,7 @@ cdef inline PyObject* admit(Engine self, PyObject* const* call, Py_ssize_t nargs
     if core.plans_all or (core.takes_jobs and not is_callable(call[0])):
         return plan(self, call, nargs, kwnames, deadline)
     check_callable(call[0])
-    if core.started.relaxed() >= core.max_workers.relaxed():
+    if core.started.relaxed() >= core.max_workers.relaxed() and not core.elastic.relaxed():
         return enter(self, core, make_job(core, call, nargs, kwnames), NULL, deadline)
     return enter_and_hire(self, core, make_job(core, call, nargs, kwnames), NULL, deadline)
 
@@ -208,10 +209,11 @@ cdef inline PyObject* enter(Engine self, Core* core, PyObject* job, Entry* wish,
     try:
         if put == FULL and deadline == FOREVER and core.decides:
             Py_DECREF(job)          # the queue's, which has none
-            outcome = self._when_full(<object>job)
-            Py_INCREF(<PyObject*>outcome)
-            Py_DECREF(job)
+            future = <object>job
+            Py_DECREF(job)          # the caller's: what the face returns is given in its place
             job = NULL
+            outcome = self._when_full(future)
+            Py_INCREF(<PyObject*>outcome)
             return <PyObject*>outcome
         if put == FULL and deadline != NOW:
             put = put_when_room(core, job, wish, deadline)

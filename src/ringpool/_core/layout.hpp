@@ -92,7 +92,8 @@ struct alignas(LINE) Worker {
     Word<std::int64_t> began;       // when it began that job, for queues that are watched
     Entry place;                    // what it took from the shelf and has not put down; job: NULL when from the ring
     std::int64_t delay = -1;        // after the attempt just made: ns until the next one; negative: none
-    std::uint32_t number = 0;       // its seat, from 0
+    std::uint32_t number = 0;       // its seat, from 0; with the next, under Core::roster_lock, then its own
+    bool numbered = false;          // it has one: it is a worker, and not a thread that runs a job in passing
     Entry inbox;                    // a job given to it while it was idle; under Shelf::lock, then its own
 };
 
@@ -219,6 +220,7 @@ struct Core {
     Word<std::uint32_t> hurried;    // nothing waits for a time any more
     Word<std::uint32_t> late;       // jobs whose future has ended before their function
     Word<std::uint32_t> late_limit; // for so many of them there is a worker more
+    std::int32_t replacing = 0;     // workers that there are, in max_workers and min_workers, for such jobs; under Shelf::lock
     Word<std::uint32_t> broken;     // an initializer failed
     Mutex inspection;               // held while somebody reads `current` of the workers
     Word<std::uint32_t> inspecting;

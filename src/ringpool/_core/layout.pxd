@@ -147,6 +147,7 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         Entry place
         int64_t delay
         uint32_t number
+        bint numbered
         Entry inbox
 
     cdef cppclass Idlers:
@@ -243,6 +244,7 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         Word[uint32_t] hurried
         Word[uint32_t] late
         Word[uint32_t] late_limit
+        int32_t replacing
         Word[uint32_t] broken
         Mutex inspection
         Word[uint32_t] inspecting

@@ -4,6 +4,7 @@ from concurrent.futures import InvalidStateError
 
 from cpython.object cimport PyObject
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+from libcpp.vector cimport vector
 
 from ringpool._core.admission cimport enter, enter_and_hire, make_job, put_when_room
 from ringpool._core.core cimport core_release, deliver, tell_if_quiet
@@ -30,8 +31,8 @@ from ringpool._core.layout cimport Core, Entry, Extension, Waiter, Worker, now_n
 from ringpool._core.parking cimport gate_enter, gate_leave, gate_wake_all, gate_wake_one, sleep_until_woken, wake_all
 from ringpool._core.python cimport Py_DECREF, Py_INCREF, current_thread_state
 from ringpool._core.ring cimport CLOSED, PUT, Put, ring_is_closed
-from ringpool._core.shelf cimport queue_put, take_oldest, tell_workers
-from ringpool._core.worker cimport come_again, hasten, hire_for_queued, run_started, settle_unrun, this_core, this_worker
+from ringpool._core.shelf cimport absorb, allow_workers, queue_put, take_oldest, tell_if_runnable, tell_workers
+from ringpool._core.worker cimport come_again, hasten, hire_for_queued, run_beside, settle_unrun, this_core, this_worker
 
 # ---- into the queue -------------------------------------------------------------------
 
@@ -143,18 +144,29 @@ def drop_unqueued(Engine pool not None, FutureBase future not None, error):
 
 
 def drop_oldest(Engine pool not None, uint32_t lane, error):
-    """Take out the oldest job of the lane's lowest level and end it with *error*; its future, or None: there is none."""
+    """
+    Take out the oldest job of the lane's lowest level and end it with *error*.
+
+    Returns its future, and whether it had not ended before; None: there is no such job.
+    """
     cdef Core* core = pool.core
     cdef PyObject* job = take_oldest(core, lane)
     if job == NULL:
         return None
     future = <object>job
-    settle_unrun(<FutureBase>job, error, DROPPED)
+    dropped = _end_taken(core, job, error, DROPPED)
+    return future, dropped
+
+
+cdef bint _end_taken(Core* core, PyObject* job, error, uint32_t kind) except -1:
+    # Of a job that was taken to be resolved and not run; takes over the reference.
+    cdef bint ended = settle_unrun(<FutureBase>job, error, kind)
     core.unrun.tombstones.sub(1)
     deliver(core, job)
     core.removed.add(1)
+    tell_if_runnable(core)                  # its key is free
     tell_if_quiet(core)
-    return future
+    return ended
 
 
 def run_unqueued(Engine pool not None, FutureBase future not None):
@@ -169,7 +181,7 @@ def run_unqueued(Engine pool not None, FutureBase future not None):
     core.beside.add(1)
     if not future_start(future):
         core.unrun.tombstones.sub(1)
-    elif run_started(core, me, future, False):
+    elif run_beside(core, me, future):
         future_run_callbacks(future)
     if me.delay >= 0:                       # it will be tried again, by a worker
         place = _wish(future)[0]
@@ -183,6 +195,8 @@ def run_unqueued(Engine pool not None, FutureBase future not None):
         core.beside.sub(1)
         come_again(core, &place, me.delay)
     roster_retire(core, me)
+    if core.elastic.load():
+        _hire(pool)
 
 
 # ---- while it waits ---------------------------------------------------------------------
@@ -201,10 +215,14 @@ def change_level(Engine pool not None, FutureBase future not None, int32_t level
     """Of a job that waits; False: it does not. Looks through the whole queue, under its lock."""
     cdef bint found
     cdef Core* core = pool.core
+    cdef PyObject* lost
     core.planned.store(1)
     core.shelf.lock.lock()
+    lost = absorb(core)
     found = core.shelf.rerank(<PyObject*>future, level)
     core.shelf.lock.unlock()
+    if lost != NULL:
+        _end_taken(core, lost, MemoryError(), 0)
     return found
 
 
@@ -254,10 +272,8 @@ def lateness_begins(Engine pool not None):
     core.elastic.store(1)
     if core.late.add(1) >= core.late_limit.load():
         return False
-    core.max_workers.add(1)
-    core.min_workers.add(1)
-    _allow(core)
-    hire_for_queued(core, pool._worker_initializer, pool._worker_finalizer, pool._threads, pool._thread_name_prefix)
+    allow_workers(core, 1, 0, 0)
+    _hire(pool)
     return True
 
 
@@ -266,17 +282,14 @@ def lateness_ends(Engine pool not None, bint replaced):
     cdef Core* core = pool.core
     core.late.sub(1)
     if replaced:
-        core.min_workers.sub(1)
-        core.max_workers.sub(1)
-        _allow(core)
+        allow_workers(core, -1, 0, 0)
         wake_all(&core.idlers)              # one too many: an idle one may go
 
 
-cdef void _allow(Core* core) noexcept:
-    core.shelf.lock.lock()
-    core.shelf.workers = core.max_workers.load() + core.spares.load()
-    core.shelf.look()
-    core.shelf.lock.unlock()
+cdef _hire(Engine pool):
+    hire_for_queued(
+        pool.core, pool._worker_initializer, pool._worker_finalizer, pool._threads, pool._thread_name_prefix
+    )
 
 
 def late(Engine pool not None):
@@ -326,32 +339,27 @@ def configure(
         core.planned.store(1)
 
 
-def resize(Engine pool not None, uint32_t workers, int32_t least):
+def resize(Engine pool not None, int32_t workers, int32_t least):
     """From now on so many workers: the missing ones are started as jobs wait, those too many leave after their job."""
     cdef Core* core = pool.core
-    cdef uint32_t before
     core.elastic.store(1)
-    core.max_workers.store(workers)
-    core.min_workers.store(least)
-    _allow(core)
+    allow_workers(core, 0, workers, least)
     wake_all(&core.idlers)
-    before = core.reserved.load() + 1
-    while before != core.reserved.load():       # one for each job that waits
-        before = core.reserved.load()
-        hire_for_queued(core, pool._worker_initializer, pool._worker_finalizer, pool._threads, pool._thread_name_prefix)
+    _hire(pool)
 
 
 def lane_counts(Engine pool not None):
     """(waiting, running) of each lane; jobs behind a key and those not due are in no lane."""
     cdef Core* core = pool.core
     cdef size_t i
-    found = []
+    cdef vector[uint64_t] counts
+    counts.reserve(2 * core.shelf.lanes.size())     # lanes are set up before the first job, and stay
     core.shelf.lock.lock()
-    cdef size_t n = core.shelf.lanes.size()
+    for i in range(core.shelf.lanes.size()):
+        counts.push_back(core.shelf.lanes[i].ready.load())
+        counts.push_back(core.shelf.lanes[i].running)
     core.shelf.lock.unlock()
-    for i in range(n):
-        found.append((core.shelf.lanes[i].ready.load(), core.shelf.lanes[i].running))
-    return found
+    return [(counts[2 * i], counts[2 * i + 1]) for i in range(counts.size() // 2)]
 
 
 def worker_number():

@@ -209,10 +209,17 @@ public:
         return true;
     }
 
-    // Any job at all, timers included, to be resolved and not run.
+    // Any job at all, behind a key or in a timer too, to be resolved and not run.
     bool pick_any(Entry *out) noexcept {
         for (std::uint32_t number = 0; number < lanes.size(); ++number)
             if (pick_oldest(number, out)) return true;
+        for (auto &line : keys)             // whose key's holder runs, or waits to be tried again
+            if (!line.second.empty()) {
+                *out = line.second.begin()->second;
+                line.second.erase(line.second.begin());
+                waiting.sub(1);
+                return true;
+            }
         return pick_later(out);
     }
     bool pick_later(Entry *out) noexcept {

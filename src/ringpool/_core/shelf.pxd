@@ -27,7 +27,7 @@
 #   S3  lock order: Shelf::lock, then Ring::lock or Idlers::lock
 
 from cpython.object cimport PyObject
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint64_t
 from libcpp cimport bool
 
 from ringpool._core.layout cimport CLOSED_BIT, Core, Entry, Idlers, Shelf, Timer, Worker, now_ns
@@ -48,7 +48,7 @@ from ringpool._core.ring cimport (
 )
 
 
-cdef inline PyObject* _absorb(Core* core) noexcept nogil:
+cdef inline PyObject* absorb(Core* core) noexcept nogil:
     # Under the lock: from the ring to the shelf.  Returns a job for which there
     # was no memory, which is to be run at once.
     cdef Entry entry
@@ -72,7 +72,7 @@ cdef inline PyObject* take_next(Core* core, Entry* place) noexcept nogil:
     if not core.planned.relaxed():
         return <PyObject*>ring_take(&core.ring)
     core.shelf.lock.lock()
-    job = _absorb(core)
+    job = absorb(core)
     if job == NULL and core.shelf.pick(place):
         job = place.job
     core.shelf.lock.unlock()
@@ -86,7 +86,7 @@ cdef inline PyObject* take_any(Core* core) noexcept nogil:
     if not core.planned.load():
         return <PyObject*>ring_take(&core.ring)
     core.shelf.lock.lock()
-    job = _absorb(core)
+    job = absorb(core)
     if job == NULL and core.shelf.pick_any(&entry):
         job = entry.job
     core.shelf.lock.unlock()
@@ -111,7 +111,7 @@ cdef inline PyObject* take_oldest(Core* core, uint64_t lane) noexcept nogil:
     if not core.planned.load():
         return <PyObject*>ring_take(&core.ring)
     core.shelf.lock.lock()
-    job = _absorb(core)
+    job = absorb(core)
     if job == NULL and core.shelf.pick_oldest(lane, &entry):
         job = entry.job
     core.shelf.lock.unlock()
@@ -165,16 +165,20 @@ cdef inline void hand_out(Core* core) noexcept nogil:
     # worker, the one that it would like if that is idle.
     cdef Entry entry
     cdef Worker* worker
+    cdef bint missed = False
     core.shelf.lock.lock()
     while core.idlers.count.load() and core.shelf.pick(&entry):
         worker = unlist_for(&core.idlers, entry.prefers)
-        if worker == NULL:                  # the last one has woken by itself; it looks at the shelf
+        missed = worker == NULL             # the last one has woken by itself
+        if missed:
             core.shelf.put_down(entry, True)
             core.shelf.add(entry)
             break
         worker.inbox = entry
         worker.parker.unpark()
     core.shelf.lock.unlock()
+    if missed:
+        job_put(&core.idlers)               # while it was off the shelf, nobody could see it
 
 
 cdef inline void shelf_put_down(Core* core, Entry* place, bint comes_again) noexcept nogil:
@@ -182,8 +186,7 @@ cdef inline void shelf_put_down(Core* core, Entry* place, bint comes_again) noex
     core.shelf.lock.lock()
     core.shelf.put_down(place[0], comes_again)
     core.shelf.lock.unlock()
-    if core.shelf.runnable.load():
-        tell_workers(core)
+    tell_if_runnable(core)
 
 
 cdef inline bint shelf_put_back(Core* core, Entry* place, int64_t hold_ns) noexcept nogil:
@@ -203,6 +206,30 @@ cdef inline bint shelf_put_back(Core* core, Entry* place, int64_t hold_ns) noexc
     if soonest:
         core.clock.parker.unpark()
     return done
+
+
+cdef inline void tell_if_runnable(Core* core) noexcept nogil:
+    # After a change that may have freed a key or a place, by who takes no job itself.
+    if core.shelf.runnable.load():
+        tell_workers(core)
+
+
+cdef inline void allow_workers(Core* core, int32_t more, int32_t resized, int32_t least) noexcept nogil:
+    # `more`: that replace those whose jobs are late, from now on; `resized`, unless
+    # it is 0: so many workers, and so many of them stay.  What lanes have reserved
+    # is reckoned from as many as there may be now.
+    core.shelf.lock.lock()
+    core.replacing += more
+    if resized:
+        core.max_workers.store(resized + core.replacing)
+        core.min_workers.store(least + core.replacing)
+    else:
+        core.max_workers.add(more)
+        core.min_workers.add(more)
+    core.shelf.workers = core.max_workers.load() + core.spares.load()
+    core.shelf.look()
+    core.shelf.lock.unlock()
+    tell_if_runnable(core)
 
 
 cdef inline bint work_ready(Core* core) noexcept nogil:

@@ -19,8 +19,8 @@ from ringpool._core.layout cimport Core, Entry, Objects, Timer, now_ns, object_p
 from ringpool._core.parking cimport gate_wake_all, sleep_until_woken
 from ringpool._core.python cimport Py_DECREF, Py_INCREF
 from ringpool._core.ring cimport ring_is_closed
-from ringpool._core.shelf cimport tell_workers
-from ringpool._core.worker cimport belong_to, call_quietly
+from ringpool._core.shelf cimport tell_workers, work_ready
+from ringpool._core.worker cimport belong_to, call_quietly, hire_for_queued
 
 cdef enum:
     SOON_NS = 10_000_000            # when there is no memory to go on: try again after this
@@ -30,6 +30,8 @@ cdef class TimekeeperMain:
     """What the thread runs; refers to the core and not to the pool object."""
 
     cdef Core* core
+    cdef object initializer, finalizer, name    # for workers that it hires
+    cdef set threads
 
     def __cinit__(self):
         self.core = NULL
@@ -48,6 +50,8 @@ cdef class TimekeeperMain:
         while True:
             closed = ring_is_closed(&core.ring)
             due = _make_due(core, &calls)
+            if core.elastic.load() and work_ready(core):    # whom the job was accepted for may have left
+                hire_for_queued(core, self.initializer, self.finalizer, self.threads, self.name)
             for i in range(calls.size()):
                 call_quietly(<object>calls[i])
                 Py_DECREF(calls[i])
@@ -115,6 +119,10 @@ def keep_time(Engine pool not None):
     main = TimekeeperMain()
     core.references.add(1)
     main.core = core
+    main.initializer = pool._worker_initializer
+    main.finalizer = pool._worker_finalizer
+    main.threads = pool._threads
+    main.name = pool._thread_name_prefix
     thread = threading.Thread(target=main, name=f"{pool._thread_name_prefix}_clock", daemon=False)
     try:
         pool._threads.add(thread)

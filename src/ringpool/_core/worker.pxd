@@ -81,8 +81,7 @@ cdef inline bint run_started(Core* core, Worker* me, FutureBase job, bint delive
     if core.planned.relaxed() and outcome.ob_type == core.again_type:
         me.delay = (<Again>outcome).delay
         Py_DECREF(outcome)
-        if future_put_back(job):
-            me.again.bump()
+        if future_put_back(job, &me.again):
             return False
         me.delay = -1               # somebody settled it by hand
         outcome = <PyObject*>None
@@ -266,6 +265,7 @@ cdef class StopFlag:
 cdef class Again:
     cdef int64_t delay                  # nanoseconds
 
+
 cdef void run_planned(Core* core, Worker* me, PyObject* job) noexcept
 cdef bint settle_unrun(FutureBase job, error, uint32_t kind) except -1
 cdef void come_again(Core* core, Entry* place, int64_t delay) noexcept
@@ -274,6 +274,9 @@ cdef bint hasten(Core* core, PyObject* job) noexcept
 cdef int hire(Core* core, object initializer, object finalizer, set threads, object name) except -1
 cdef hire_for_queued(Core* core, initializer, finalizer, set threads, name)
 cdef bint on_worker_of(Core* core) noexcept
+cdef bint has_seat_in(Core* core) noexcept
+cdef bint keeps_time_of(Core* core) noexcept
+cdef bint run_beside(Core* core, Worker* me, FutureBase job) noexcept
 cdef bint is_hiring_for(Core* core) noexcept
 cdef bint may_run_here(Core* core) noexcept
 # of this thread: what it knows of itself is worker.pyx's, since each module has its own this_thread()

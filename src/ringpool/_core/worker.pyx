@@ -55,7 +55,16 @@ from ringpool._core.parking cimport (
 )
 from ringpool._core.python cimport Py_DECREF, Py_INCREF, Py_XINCREF, current_thread_state
 from ringpool._core.ring cimport ring_is_closed, ring_is_drained
-from ringpool._core.shelf cimport shelf_put_back, shelf_put_down, take_any, take_later, tell_workers, work_ready
+from ringpool._core.shelf cimport (
+    allow_workers,
+    shelf_put_back,
+    shelf_put_down,
+    take_any,
+    take_later,
+    tell_if_runnable,
+    tell_workers,
+    work_ready,
+)
 
 from ringpool._core.future import set_worker_hooks
 
@@ -105,9 +114,7 @@ cdef class WorkerMain:
             return                          # whoever started the thread gave up on it
         thread = threading.current_thread()
         if self.spare_of is None and not take_seat(self.core):
-            roster_retire(self.core, self.worker)
-            self.threads.discard(thread)
-            self.core.reserved.sub(1)
+            self._leave(thread)
             gate_wake_all(&self.core.quiet)
             return
         name_this_thread(_short_name(thread.name))
@@ -120,17 +127,15 @@ cdef class WorkerMain:
         if self.core.copies_context:
             fresh_context()
         if self.spare_of is None:
-            initializer, self.initializer = self.initializer, None
-            if initializer is not None and not initializer():
+            if self.initializer is not None and not self.initializer():
                 _break(self.core)
-            del initializer
+            if not self.core.elastic.load():
+                self.initializer = None     # it will hire nobody
             left = work(self.core, self.worker, safe_point)
             if self.finalizer is not None:
                 call_quietly(self.finalizer)
             if left:
-                roster_retire(self.core, self.worker)
-                self.threads.discard(thread)
-                self.core.reserved.sub(1)
+                self._leave(thread)
             else:
                 self.core.gone.add(1)
         else:
@@ -138,11 +143,21 @@ cdef class WorkerMain:
             roster_retire(self.core, self.worker)
             self.threads.discard(thread)
             self.core.spares.sub(1)
-            _allow_workers(self.core)
+            allow_workers(self.core, 0, 0, 0)
         this_thread().core = NULL
         this_thread().worker = NULL
         this_thread().main = NULL
         gate_wake_all(&self.core.quiet)
+
+
+    cdef _leave(self, thread):
+        # Gives up what it was hired for, and then looks once more: a producer
+        # that relied on it has put its job before it looked at `reserved`.
+        roster_retire(self.core, self.worker)
+        self.threads.discard(thread)
+        self.core.reserved.sub(1)
+        if work_ready(self.core):
+            hire_for_queued(self.core, self.initializer, self.finalizer, self.threads, thread.name.rpartition("_")[0])
 
 
 cdef void _number(Core* core, Worker* me) noexcept:
@@ -151,12 +166,13 @@ cdef void _number(Core* core, Worker* me) noexcept:
     cdef uint32_t number = 0
     core.roster_lock.lock()
     while i < core.roster.size():
-        if core.roster[i] != me and core.roster[i].thread != NULL and core.roster[i].number == number:
+        if core.roster[i].numbered and core.roster[i].number == number:
             number += 1
             i = 0
         else:
             i += 1
     me.number = number
+    me.numbered = True
     core.roster_lock.unlock()
 
 
@@ -242,9 +258,13 @@ cdef bint _hire_one(Core* core, object initializer, object finalizer, set thread
 
 
 cdef hire_for_queued(Core* core, initializer, finalizer, set threads, name):
-    # After the put, where the worker that a producer relied on may have left.
+    # After jobs became ready, where the worker that was relied on may have left:
+    # as many as there is work for.
+    cdef uint32_t before = core.reserved.load() + 1
     try:
-        _hire_one(core, initializer, finalizer, threads, name)
+        while before != core.reserved.load():
+            before = core.reserved.load()
+            _hire_one(core, initializer, finalizer, threads, name)
     except Exception:
         pass                                    # the least number of workers is there
 
@@ -257,31 +277,23 @@ def _hire_spare(FutureBase job):
     cdef Core* core = this_thread().core
     cdef WorkerMain mine
     cdef uint32_t expected = 0
-    if core == NULL or job.unrun != &core.unrun or core.idlers.count.load():
-        return                              # an idle worker has been woken, or will be
+    if core == NULL or this_thread().main == NULL or job.unrun != &core.unrun or core.idlers.count.load():
+        return                              # it is no worker, or an idle worker has been woken, or will be
     mine = <WorkerMain>this_thread().main
     if not mine.has_spare.cas(expected, 1):
         return
     core.spares.add(1)
-    _allow_workers(core)
+    allow_workers(core, 0, 0, 0)
     try:
         interrupted = _start(core, None, None, mine, mine.threads, _spare_name(threading.current_thread().name))
     except BaseException:
         mine.has_spare.store(0)
         core.spares.sub(1)
-        _allow_workers(core)
+        allow_workers(core, 0, 0, 0)
         gate_wake_all(&core.quiet)
         raise
     if interrupted is not None:
         raise interrupted
-
-
-cdef void _allow_workers(Core* core) noexcept:
-    # What lanes have reserved is reckoned from as many as there may be now.
-    core.shelf.lock.lock()
-    core.shelf.workers = core.max_workers.load() + core.spares.load()
-    core.shelf.look()
-    core.shelf.lock.unlock()
 
 
 cdef _spare_name(name):
@@ -451,6 +463,8 @@ cdef resolve_queued(Core* core, broken_message):
             relax()                             # a producer has claimed its position and is not done
     if ring_is_closed(&core.ring):
         wake_all(&core.idlers)                  # who waited for a key or a time
+    else:
+        tell_if_runnable(core)
     tell_if_quiet(core)
 
 
@@ -464,6 +478,8 @@ cdef resolve_later(Core* core):
         job = take_later(core)
     if ring_is_closed(&core.ring):
         wake_all(&core.idlers)
+    else:
+        tell_if_runnable(core)                  # a key was freed
     tell_if_quiet(core)
 
 
@@ -497,6 +513,34 @@ cdef bint fail(FutureBase job, exception) except -1:
 
 cdef bint on_worker_of(Core* core) noexcept:
     return this_thread().core == core
+
+
+cdef bint has_seat_in(Core* core) noexcept:
+    # A worker, and not the timekeeper or a thread that runs a job in passing.
+    return this_thread().core == core and this_thread().main != NULL
+
+
+cdef bint keeps_time_of(Core* core) noexcept:
+    return this_thread().core == core and this_thread().worker == NULL
+
+
+cdef bint run_beside(Core* core, Worker* me, FutureBase job) noexcept:
+    # Runs a started job on a thread that is no worker; as run_started, and
+    # the job sees itself as current.
+    cdef Here before = this_thread()
+    cdef bint watched
+    this_thread().core = core
+    this_thread().worker = me
+    this_thread().main = NULL
+    if core.copies_context:
+        enter_fresh_context()
+    watched = run_started(core, me, job, False)
+    if core.copies_context:
+        leave_context()
+    this_thread().core = before.core
+    this_thread().worker = before.worker
+    this_thread().main = before.main
+    return watched
 
 
 cdef bint is_hiring_for(Core* core) noexcept:
