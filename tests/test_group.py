@@ -414,7 +414,7 @@ def test_a_submit_that_is_refused_leaves_no_trace(queue):
     The queue says what is wrong with a job.
     """
     with JobGroup(queue) as group:
-        with pytest.raises(TypeError, match="fn must be callable, got 3"):
+        with pytest.raises(TypeError, match="fn must be callable or a Job, got 3"):
             group.submit(3)
         with pytest.raises(TypeError):
             group.submit()

@@ -226,7 +226,7 @@ def test_what_cannot_be_called_is_refused_and_the_rest_cancelled(gate):
     with WorkerQueue(1, 64) as queue:
         queue.submit(gate)
         gate.wait_until_entered()
-        with pytest.raises(TypeError, match="fn must be callable, got 3"):
+        with pytest.raises(TypeError, match="fn must be callable or a Job, got 3"):
             race(queue, int, 3)
         gate.open()
     assert queue.stats().cancelled == 1

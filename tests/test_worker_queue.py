@@ -160,9 +160,9 @@ def test_a_subclass_may_add_arguments_and_attributes():
 BAD_CALLS = [
     ("submit", (), {}, TypeError, "fn"),
     ("submit", (), {"fn": int}, TypeError, "fn"),
-    ("submit", (None,), {}, TypeError, "fn must be callable, got None"),
+    ("submit", (None,), {}, TypeError, "fn must be callable or a Job, got None"),
     ("try_submit", (), {}, TypeError, "fn"),
-    ("try_submit", (5,), {}, TypeError, "fn must be callable, got 5"),
+    ("try_submit", (5,), {}, TypeError, "fn must be callable or a Job, got 5"),
     ("submit_within", (), {}, TypeError, "seconds"),
     ("submit_within", (1,), {}, TypeError, "fn"),
     ("submit_within", (1, "int"), {}, TypeError, "fn must be callable"),

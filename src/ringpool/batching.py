@@ -15,9 +15,9 @@ from typing import Any, Generic, NamedTuple, Self, TypeVar
 
 from ringpool import checks, lifecycle
 from ringpool._core.engine import Engine
+from ringpool._core.timekeeper import call_at, keep_time, now
 from ringpool.errors import QueueFull, QueueStopped
 from ringpool.future import Future
-from ringpool.timekeeper import timekeeper
 
 Item = TypeVar("Item")
 T = TypeVar("T")
@@ -164,7 +164,6 @@ class Batcher(Generic[Item, T]):
             self._closed = True
         while self._waiting:
             self.flush()
-        timekeeper.call_all_now()
         for batch in self._under_way.copy():
             batch.wait()
 
@@ -228,10 +227,20 @@ class Batcher(Generic[Item, T]):
                 return
             self._armed = True
         try:
-            timekeeper.call_at(self._next_look(), self._tick)
+            self._look_at(self._next_look())
         except BaseException:
             self._armed = False  # should it call nevertheless, that does no harm
             raise
+
+    def _look_at(self, when):
+        # In this order: a timekeeper that is about to end looks at its timers last.
+        call_at(self._queue, now() + int((when - time.monotonic()) * 1e9), self._look)
+        keep_time(self._queue)
+
+    def _look(self):
+        when = self._tick()
+        if when is not None:
+            self._look_at(when)
 
     def _next_look(self):
         try:
@@ -353,7 +362,6 @@ def _flush_all():
     for batcher in _alive():
         with suppress(Exception):  # then the timekeeper tries, and tells the items
             batcher.flush()
-    timekeeper.call_all_now()  # the interpreter waits for its thread
 
 
 def _start_over_all():

@@ -5,17 +5,13 @@ import itertools
 import logging
 import os
 import queue
-import sys
 import threading
-import time
-import weakref
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent import futures
 from concurrent.futures.thread import BrokenThreadPool
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
-from ringpool import checks, lifecycle
+from ringpool import checks, lifecycle, mapping
 from ringpool._core.batch import Batch
 from ringpool._core.engine import Engine
 from ringpool._core.results import BatchResults
@@ -110,26 +106,11 @@ class ThreadPoolExecutor(Engine, futures.ThreadPoolExecutor):
         when an input iterable raises, or the iterator is dropped or closed after
         reading has begun; dropped unread it cancels nothing.
         """
-        if buffersize is not None:
-            if not isinstance(buffersize, int):
-                raise TypeError("buffersize must be an integer or None")
-            if buffersize < 1:
-                raise ValueError("buffersize must be None or > 0")
-            buffersize = min(buffersize, sys.maxsize)
+        buffersize = mapping.window(buffersize)
         timeout = checks.seconds("timeout", timeout)
         if self._submits_itself():
             return BatchResults(self, fn, iterables, timeout, buffersize)
-        deadline = None if timeout is None else time.monotonic() + timeout
-        calls = zip(*iterables)
-        ahead: deque[Future[T]] = deque()
-        try:
-            for args in itertools.islice(calls, buffersize):
-                ahead.append(self.submit(fn, *args))
-        except BaseException:
-            _cancel_all(ahead)
-            raise
-        refill = None if buffersize is None else _Refill(weakref.ref(self), fn, calls)
-        return _results(ahead, refill, deadline)
+        return mapping.one_by_one(self, fn, iterables, timeout, buffersize)
 
     def run(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> "asyncio.Future[T]":
         """
@@ -276,43 +257,3 @@ class SemaphoreView:
     @property
     def _value(self):
         return self._engine._counts().idle
-
-
-class _Refill:
-    """Submits the next call of a map; holds the executor weakly, as the standard library does."""
-
-    def __init__(self, executor, fn, calls):
-        self._executor = executor
-        self._fn = fn
-        self._calls = calls
-
-    def __call__(self, ahead):
-        executor = self._executor()
-        if executor is not None:
-            for args in itertools.islice(self._calls, 1):
-                ahead.append(executor.submit(self._fn, *args))
-
-
-def _results(ahead, refill, deadline):
-    try:
-        while ahead:
-            if refill is not None:
-                refill(ahead)
-            yield _result_or_cancel(ahead.popleft(), deadline)
-    finally:
-        _cancel_all(ahead)
-
-
-def _result_or_cancel(future, deadline):
-    try:
-        try:
-            return future.result(None if deadline is None else deadline - time.monotonic())
-        finally:
-            future.cancel()
-    finally:
-        del future  # an exception's traceback must not hold the future that holds the exception
-
-
-def _cancel_all(futures):
-    for future in futures:
-        future.cancel()

@@ -39,7 +39,8 @@ class Job(Generic[T]):
     """
 
     __slots__ = (
-        "fn", "args", "kwargs", "name", "priority", "key", "lane", "delay", "expires_in", "deadline", "timeout", "retry",
+        "fn", "args", "kwargs", "name", "priority", "key", "lane", "delay", "expires_in", "deadline", "timeout",
+        "retry",
     )  # fmt: skip
 
     def __init__(

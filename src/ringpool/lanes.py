@@ -39,4 +39,6 @@ MOST = 2**32 - 1
 
 def as_tuples(lanes: dict[str | None, Lane]) -> list[tuple[int, int, float]]:
     """What the core wants to know of each."""
-    return [(MOST if lane.max_workers is None else lane.max_workers, lane.reserve, lane.weight) for lane in lanes.values()]
+    return [
+        (MOST if lane.max_workers is None else lane.max_workers, lane.reserve, lane.weight) for lane in lanes.values()
+    ]

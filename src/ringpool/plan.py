@@ -102,7 +102,8 @@ class Plan:
 
     def __call__(self) -> Any:
         settings, job = self.queue._settings, self.job
-        future: Future[Any] = current_future()
+        future = current_future()
+        assert future is not None  # this is a worker
         self.attempt += 1
         self.late = self.replaces = None
         self.token = token = threading.Lock()
@@ -131,6 +132,7 @@ class Plan:
             call_off(self.queue, timer)
         if not token.acquire(False):  # the time limit came first
             late = self.late
+            assert late is not None  # written before the token was taken
             if self.replaces is not None:
                 core.end_running(future, late)
                 core.lateness_ends(self.queue, self.replaces)

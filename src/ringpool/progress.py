@@ -6,8 +6,8 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
+from ringpool.current import current_job
 from ringpool.future import Future
-from ringpool.job import current_job
 
 
 class Progress:

@@ -125,4 +125,4 @@ def _lanes(lanes: dict[str, Lane] | None) -> dict[str | None, Lane]:
     for name, lane in lanes.items():
         if not isinstance(name, str) or not isinstance(lane, Lane):
             raise TypeError(f"lanes must be a dict of names and Lanes, got {name!r}: {lane!r}")
-    return dict(lanes)
+    return {name: lane for name, lane in lanes.items()}

@@ -1,31 +1,18 @@
-"""Which jobs run, for how long, and what they are at; and a warning when one is stuck."""
+"""A warning when a job is stuck."""
 
 import logging
-import sys
-import traceback
 from typing import TYPE_CHECKING
 from weakref import WeakSet, ref
 
 from ringpool import tallies
 from ringpool._core.plan import count
 from ringpool._core.timekeeper import call_at, keep_time, now
-from ringpool.stats import RunningJob
+from ringpool.observing import running
 
 if TYPE_CHECKING:
     from ringpool.worker_queue import WorkerQueue
 
 logger = logging.getLogger("ringpool")
-
-
-def running(queue: "WorkerQueue", stacks: bool) -> tuple[RunningJob, ...]:
-    """The jobs that run, the longest first; with *stacks*, what their threads are at."""
-    names = {thread.ident: thread.name for thread in list(queue._threads)}
-    frames = sys._current_frames() if stacks else {}
-    found = []
-    for ident, future, began in queue._running():
-        stack = "".join(traceback.format_stack(frames[ident])) if ident in frames else None
-        found.append(RunningJob(future, names.get(ident, "?"), max(0.0, (now() - began) * 1e-9), stack))
-    return tuple(sorted(found, key=lambda job: -job.age))
 
 
 def watch(queue: "WorkerQueue", stuck_after: float) -> None:

@@ -1,25 +1,37 @@
 """The worker queue: bounded, with backpressure, results as they finish, and an end that drains."""
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Self, TypeVar
 
-from ringpool import checks, lifecycle, overflow, tallies, watchdog
+from ringpool import checks, lifecycle, mapping, observing, overflow, tallies, watchdog
 from ringpool._core import plan as core
 from ringpool._core.engine import Engine
+from ringpool._core.results import BatchResults
 from ringpool._core.submit import give_methods
 from ringpool._core.timekeeper import keep_time, now
+from ringpool.batching import Batcher
 from ringpool.current import WorkerState
 from ringpool.errors import QueueFull, QueueStopped
 from ringpool.future import Future
+from ringpool.group import JobGroup
 from ringpool.job import Job
 from ringpool.lanes import Lane, as_tuples
 from ringpool.plan import Plan
+from ringpool.racing import race
 from ringpool.retry import Retry
 from ringpool.settings import HOOKS, Settings
 from ringpool.shedding import CoDel
-from ringpool.stats import LaneStats, RunningJob, Stats, StopReport
+from ringpool.signals import DEFAULT as DEFAULT_SIGNALS
+from ringpool.signals import SignalHandlers, install_signal_handlers
+from ringpool.stats import RunningJob, Stats, StopReport
+
+if TYPE_CHECKING:
+    import asyncio
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class WorkerQueue(Engine):
@@ -215,6 +227,60 @@ class WorkerQueue(Engine):
         """
         return self._submit_planned(Job(fn, *args, kwargs=kwargs, delay=delay), (), {}, -1)
 
+    def map(
+        self,
+        fn: Callable[..., T],
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        buffersize: int | None = None,
+    ) -> Iterator[T]:
+        """
+        Results of ``fn(*args)`` for ``args in zip(*iterables)``, in that order.
+
+        Args:
+            timeout: seconds from this call for each result to be there, or
+                TimeoutError; None: no limit.
+            buffersize: items that are ahead of the result that is read next,
+                at the most; None: *capacity*. So any input can be endless.
+
+        As :meth:`ThreadPoolExecutor.map`: items cost no job each, and the
+        counters count the jobs that run them, at most one a worker. In a queue
+        with a retry, a timeout, shedding, a rate limit or hooks each item is a
+        job of its own.
+        """
+        ahead = mapping.window(buffersize) or self._capacity
+        limit = checks.seconds("timeout", timeout)
+        if self._submits_itself() and not self._settings.plans_all:
+            return BatchResults(self, fn, iterables, limit, ahead)
+        return mapping.one_by_one(self, fn, iterables, limit, ahead)
+
+    def run(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> "asyncio.Future[T]":
+        """
+        Submit ``fn(*args, **kwargs)`` and return an awaitable for the running asyncio loop.
+
+        As :meth:`ThreadPoolExecutor.run`. A full queue would hold up the loop,
+        so this never waits: QueueFull, as try_submit().
+        """
+        from ringpool import awaiting  # asyncio takes as long to import as all of this
+
+        return awaiting.run(self.try_submit, fn, args, kwargs)
+
+    def group(self) -> JobGroup:
+        """Jobs that are waited for and fail together: a :class:`JobGroup`, to be used with ``with``."""
+        return JobGroup(self)
+
+    def race(self, *calls: Callable[[], T]) -> T:
+        """The result of the first of *calls* that succeeds: :func:`ringpool.race`."""
+        return race(self, *calls)
+
+    def batch(self, fn: Callable[[list[Any]], Sequence[T]], max_size: int, max_wait: float) -> "Batcher[Any, T]":
+        """Collect single items into calls of ``fn(list)``: a :class:`Batcher`."""
+        return Batcher(self, fn, max_size, max_wait)
+
+    def install_signal_handlers(self, signals: Iterable[int] = DEFAULT_SIGNALS) -> SignalHandlers:
+        """Let the first of *signals* drain this queue and the second stop it now: :class:`SignalHandlers`."""
+        return install_signal_handlers(self, signals)
+
     def _submit_planned(self, fn, args, kwargs, deadline):
         # Called by the core for a Job, and for every job of a queue that plans all.
         if isinstance(fn, Job):
@@ -334,7 +400,7 @@ class WorkerQueue(Engine):
         timeout = checks.seconds("timeout", timeout)
         self._close()
         self._wait_until_quiet(timeout, True)
-        return self._report()
+        return observing.report(self)
 
     def stop_now(self) -> StopReport:
         """
@@ -346,7 +412,7 @@ class WorkerQueue(Engine):
         self._close()
         self._ask_to_stop()
         self._cancel_queued()
-        return self._report()
+        return observing.report(self)
 
     def wait(self, timeout: float | None = None) -> bool:
         """
@@ -356,19 +422,6 @@ class WorkerQueue(Engine):
         Inside a job of this queue it does not wait but only tells.
         """
         return self._wait_until_quiet(checks.seconds("timeout", timeout), self._closed)
-
-    def _report(self) -> StopReport:
-        counts = self._counts()
-        return StopReport(
-            done=counts.succeeded + counts.failed,
-            cancelled=counts.cancelled,
-            not_started=counts.queued,
-            running=self.running(stacks=True),
-            succeeded=counts.succeeded,
-            failed=counts.failed,
-            dropped=counts.dropped,
-            expired=counts.expired,
-        )
 
     def __enter__(self) -> Self:
         return self
@@ -384,41 +437,11 @@ class WorkerQueue(Engine):
 
     def running(self, *, stacks: bool = False) -> tuple[RunningJob, ...]:
         """The jobs that run, the longest first; with *stacks*, what their threads are at."""
-        return watchdog.running(self, stacks)
+        return observing.running(self, stacks)
 
     def stats(self) -> Stats:
         """One consistent :class:`Stats`; costs a few loads for each worker and lane."""
-        counts = self._counts()
-        tally = core.counted(self)
-        lanes = core.lane_counts(self)
-        return Stats(
-            capacity=self._capacity,
-            queued=counts.queued,
-            in_flight=counts.in_flight,
-            workers=counts.workers,
-            idle=counts.idle,
-            accepted=counts.accepted,
-            succeeded=counts.succeeded,
-            failed=counts.failed,
-            cancelled=counts.cancelled,
-            dropped=counts.dropped,
-            expired=counts.expired,
-            rejected=counts.rejected,
-            forgotten=counts.forgotten,
-            delayed=counts.delayed,
-            retrying=counts.retrying,
-            retries=counts.retries,
-            timed_out=tally[tallies.TIMED_OUT],
-            late=core.late(self),
-            stuck=tally[tallies.STUCK],
-            spilled=tally[tallies.SPILLED],
-            caller_ran=tally[tallies.CALLER_RAN],
-            returned=tally[tallies.RETURNED],
-            shed=tally[tallies.SHED],
-            resizes=tally[tallies.RESIZED],
-            wakes=counts.woken,
-            lanes={name: LaneStats(*lane) for name, lane in zip(self._settings.lanes, lanes) if name is not None},
-        )
+        return observing.snapshot(self)
 
     def _queued_now(self):
         return self._counts().queued

@@ -154,9 +154,12 @@ cdef inline PyObject* admit(Engine self, PyObject* const* call, Py_ssize_t nargs
         raise RuntimeError(f"{type(self).__name__}.__init__() was not called")
     if nargs < 1:
         raise TypeError("submit() missing 1 required positional argument: 'fn'")
-    if core.plans_all or (core.takes_jobs and not is_callable(call[0])):
-        return plan(self, call, nargs, kwnames, deadline)
-    check_callable(call[0])
+    if core.plans_all or not is_callable(call[0]):
+        if core.takes_jobs:
+            return plan(self, call, nargs, kwnames, deadline)
+        check_callable(call[0])
+    if is_coroutine_function(call[0]):
+        _warn_coroutine(<object>call[0])
     if core.started.relaxed() >= core.max_workers.relaxed() and not core.elastic.relaxed():
         return enter(self, core, make_job(core, call, nargs, kwnames), NULL, deadline)
     return enter_and_hire(self, core, make_job(core, call, nargs, kwnames), NULL, deadline)

@@ -6,7 +6,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from ringpool._core.admission cimport make_job
 from ringpool._core.core cimport core_release
 from ringpool._core.layout cimport ENDED_BIT, NOBODY, SEGMENTS, Cell, Cells, Core, cells_free
-from ringpool._core.parking cimport gate_wake_all, gate_wake_this, job_put
+from ringpool._core.parking cimport gate_wake_all, gate_wake_this
 from ringpool._core.python cimport (
     Py_DECREF,
     Py_XDECREF,
@@ -23,7 +23,8 @@ from ringpool._core.python cimport (
     interpreter_calls,
     take_exception,
 )
-from ringpool._core.ring cimport PUT, ring_put, ring_ready
+from ringpool._core.ring cimport PUT
+from ringpool._core.shelf cimport queue_put, tell_workers, work_ready
 from ringpool._core.worker cimport SAFE_POINT_JOBS, call_quietly, fresh_context
 
 from ringpool._core.worker import safe_point
@@ -52,7 +53,7 @@ cdef class Batch:
         cdef Cells* cells = self.cells
         while True:
             batch_run_items(self, cells.fed.load(), NOBODY)
-            if _claimable(self) and ring_ready(&self.core.ring) and _queue_again(self):
+            if _claimable(self) and work_ready(self.core) and _queue_again(self):
                 return
             if _claimable(self):
                 continue
@@ -89,8 +90,8 @@ cdef bint _queue_again(Batch self) noexcept:
     except BaseException:
         return False
     Py_DECREF(job)                  # nobody looks at it from outside
-    if ring_put(&self.core.ring, job) == PUT:
-        job_put(&self.core.idlers)
+    if queue_put(self.core, job, NULL) == PUT:
+        tell_workers(self.core)
         return True
     Py_DECREF(job)
     return False

@@ -65,10 +65,10 @@ cdef inline PyObject* absorb(Core* core) noexcept nogil:
 
 
 cdef inline PyObject* take_next(Core* core, Entry* place) noexcept nogil:
-    # The next job that may be started; NULL when there is none.  Sets place.job
-    # when it came from the shelf: shelf_put_down follows when it has been run.
+    # The next job that may be started; NULL when there is none.  Sets place.job,
+    # which was NULL, when it came from the shelf: shelf_put_down follows when it
+    # has been run.
     cdef PyObject* job
-    place.job = NULL
     if not core.planned.relaxed():
         return <PyObject*>ring_take(&core.ring)
     core.shelf.lock.lock()

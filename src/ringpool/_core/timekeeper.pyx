@@ -13,7 +13,7 @@ from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libcpp cimport bool
 
-from ringpool._core.core cimport core_release, is_quiet, unfinished
+from ringpool._core.core cimport core_release, unfinished
 from ringpool._core.engine cimport Engine
 from ringpool._core.layout cimport Core, Entry, Objects, Timer, now_ns, object_put
 from ringpool._core.parking cimport gate_wake_all, sleep_until_woken
@@ -42,27 +42,49 @@ cdef class TimekeeperMain:
 
     def __call__(self):
         cdef Core* core = self.core
+        cdef uint32_t nobody = 0
+        belong_to(core)                     # a call that waits for the queue's end would wait for itself
+        while True:
+            self._keep(core)
+            _call_all(core)
+            core.keepers.store(0)
+            # Who sets a timer and then finds a timekeeper relies on it.
+            if not _has_timers(core) or not core.keepers.cas(nobody, 1):
+                break
+            nobody = 0
+        belong_to(NULL)
+        gate_wake_all(&core.quiet)
+
+    cdef _keep(self, Core* core):
+        # Until the queue has nothing left to do.
         cdef Objects calls
         cdef int64_t due
         cdef bint closed
-        cdef size_t i
-        belong_to(core)          # a call that waits for the queue's end would wait for itself
         while True:
             closed = ring_is_closed(&core.ring)
             due = _make_due(core, &calls)
             if core.elastic.load() and work_ready(core):    # whom the job was accepted for may have left
                 hire_for_queued(core, self.initializer, self.finalizer, self.threads, self.name)
-            for i in range(calls.size()):
-                call_quietly(<object>calls[i])
-                Py_DECREF(calls[i])
-            calls.clear()
+            _call(&calls)
             if closed and unfinished(core) == 0:
-                break
+                return
             sleep_until_woken(&core.clock, due)
-        _drop_timers(core)
-        belong_to(NULL)
-        core.keepers.store(0)
-        gate_wake_all(&core.quiet)
+
+
+cdef bint _has_timers(Core* core) noexcept:
+    cdef bint found
+    core.shelf.lock.lock()
+    found = core.shelf.next_due() >= 0
+    core.shelf.lock.unlock()
+    return found
+
+
+cdef void _call(Objects* calls) noexcept:
+    cdef size_t i
+    for i in range(calls.size()):
+        call_quietly(<object>calls[0][i])
+        Py_DECREF(calls[0][i])
+    calls.clear()
 
 
 cdef int64_t _make_due(Core* core, Objects* calls) noexcept:
@@ -97,16 +119,20 @@ cdef int64_t _make_due(Core* core, Objects* calls) noexcept:
     return next_due
 
 
-cdef void _drop_timers(Core* core) noexcept:
-    # Calls for jobs that have ended.
+cdef void _call_all(Core* core) noexcept:
+    # At the end, due or not: whoever asked for it looks whether anything is left.
     cdef Timer timer
+    cdef Objects calls
     cdef bint found = True
     while found:
         core.shelf.lock.lock()
         found = core.shelf.take_due(1 << 62, &timer)
         core.shelf.lock.unlock()
         if found and timer.call != NULL:
-            Py_DECREF(timer.call)
+            if object_put(&calls, timer.call):
+                _call(&calls)
+            else:
+                Py_DECREF(timer.call)
 
 
 def keep_time(Engine pool not None):
@@ -115,7 +141,7 @@ def keep_time(Engine pool not None):
     cdef TimekeeperMain main
     cdef uint32_t nobody = 0
     if core.keepers.load() or not core.keepers.cas(nobody, 1):
-        return
+        return                          # the one there looks at its timers once more before it ends
     main = TimekeeperMain()
     core.references.add(1)
     main.core = core

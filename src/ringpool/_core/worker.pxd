@@ -106,7 +106,7 @@ cdef inline bint run_started(Core* core, Worker* me, FutureBase job, bint delive
 cdef inline void run_taken(Core* core, Worker* me, PyObject* job) noexcept:
     # A job fresh from the queue, whose reference the caller owns.
     gate_wake_one(&core.room)
-    if me.place.job != NULL:
+    if core.planned.relaxed() and me.place.job != NULL:
         run_planned(core, me, job)
         return
     if not future_start(<FutureBase>job):
@@ -140,12 +140,11 @@ cdef inline void fresh_context() noexcept:
 
 
 cdef inline PyObject* take(Core* core, Worker* me) noexcept:
-    cdef PyObject* job = me.inbox.job
-    if job == NULL:
+    if not core.ready or me.inbox.job == NULL:
         return take_next(core, &me.place)
     me.place = me.inbox
     me.inbox.job = NULL
-    return job
+    return me.place.job
 
 
 cdef inline bint work(Core* core, Worker* me, object safe_point) noexcept:
@@ -166,7 +165,7 @@ cdef inline bint work(Core* core, Worker* me, object safe_point) noexcept:
                 jobs += 1
                 if interpreter_calls(me.thread) or jobs % SAFE_POINT_JOBS == 0:
                     call_quietly(safe_point)
-                if core.started.relaxed() > core.max_workers.relaxed() and leave_seat(core, core.max_workers.load()):
+                if core.elastic.relaxed() and leave_seat(core, core.max_workers.load()):
                     left = True
                     break
                 job = take(core, me)

@@ -1,10 +1,12 @@
 """Types of the compiled worker."""
 
+from logging import Logger
 from typing import Any
 
 from ringpool.future import Future
 
 INITIALIZER_FAILED: str
+logger: Logger
 
 def current_future() -> Future[Any] | None: ...
 
@@ -12,3 +14,6 @@ class StopFlag:
     def __bool__(self) -> bool: ...
 
 def current_stop_flag() -> StopFlag | None: ...
+
+class Again:
+    def __init__(self, delay: int) -> None: ...

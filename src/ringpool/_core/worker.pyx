@@ -343,6 +343,7 @@ cdef void run_planned(Core* core, Worker* me, PyObject* job) noexcept:
     # A job from the shelf, whose reference and place the caller owns.
     cdef Entry place = me.place
     cdef int64_t hold = -1
+    me.place.job = NULL                         # what a wait inside of it may take has its own
     if is_planned(<FutureBase>job) and extension_of(<FutureBase>job).judged:
         hold = _judge(<FutureBase>job, place.since)
     if hold >= 0 and shelf_put_back(core, &place, hold):

@@ -1,0 +1,79 @@
+"""A map whose items are jobs of their own, for pools whose submit does more than the core's."""
+
+import itertools
+import sys
+import time
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from ringpool.future import Future
+
+
+def window(buffersize: Any) -> int | None:
+    """*buffersize* as a number of items; the errors are the standard library's."""
+    if buffersize is None:
+        return None
+    if not isinstance(buffersize, int):
+        raise TypeError("buffersize must be an integer or None")
+    if buffersize < 1:
+        raise ValueError("buffersize must be None or > 0")
+    return min(buffersize, sys.maxsize)
+
+
+def one_by_one(
+    pool: Any, fn: Callable[..., Any], iterables: Iterable[Iterable[Any]], timeout: float | None, buffersize: int | None
+) -> Iterator[Any]:
+    """Submit each item; results in order. *buffersize* items are ahead of the reader at the most; None: all."""
+    deadline = None if timeout is None else time.monotonic() + timeout
+    calls = zip(*iterables)
+    ahead: deque[Future[Any]] = deque()
+    try:
+        for args in itertools.islice(calls, buffersize):
+            ahead.append(pool.submit(fn, *args))
+    except BaseException:
+        _cancel_all(ahead)
+        raise
+    refill = None if buffersize is None else _Refill(weakref.ref(pool), fn, calls)
+    return _results(ahead, refill, deadline)
+
+
+class _Refill:
+    """Submits the next call of a map; holds the executor weakly, as the standard library does."""
+
+    def __init__(self, executor, fn, calls):
+        self._executor = executor
+        self._fn = fn
+        self._calls = calls
+
+    def __call__(self, ahead):
+        executor = self._executor()
+        if executor is not None:
+            for args in itertools.islice(self._calls, 1):
+                ahead.append(executor.submit(self._fn, *args))
+
+
+def _results(ahead, refill, deadline):
+    try:
+        while ahead:
+            if refill is not None:
+                refill(ahead)
+            yield _result_or_cancel(ahead.popleft(), deadline)
+    finally:
+        _cancel_all(ahead)
+
+
+def _result_or_cancel(future, deadline):
+    try:
+        try:
+            return future.result(None if deadline is None else deadline - time.monotonic())
+        finally:
+            future.cancel()
+    finally:
+        del future  # an exception's traceback must not hold the future that holds the exception
+
+
+def _cancel_all(futures):
+    for future in futures:
+        future.cancel()

@@ -1,0 +1,74 @@
+"""What a queue says of itself: its numbers, the jobs that run, the report of a stop."""
+
+import sys
+import traceback
+from typing import TYPE_CHECKING
+
+from ringpool import tallies
+from ringpool._core import plan as core
+from ringpool._core.timekeeper import now
+from ringpool.stats import LaneStats, RunningJob, Stats, StopReport
+
+if TYPE_CHECKING:
+    from ringpool.worker_queue import WorkerQueue
+
+
+def snapshot(queue: "WorkerQueue") -> Stats:
+    """All the numbers; those that must add up are of one moment."""
+    counts = queue._counts()
+    tally = core.counted(queue)
+    lanes = zip(queue._settings.lanes, core.lane_counts(queue))
+    return Stats(
+        capacity=queue._capacity,
+        queued=counts.queued,
+        in_flight=counts.in_flight,
+        workers=counts.workers,
+        idle=counts.idle,
+        accepted=counts.accepted,
+        succeeded=counts.succeeded,
+        failed=counts.failed,
+        cancelled=counts.cancelled,
+        dropped=counts.dropped,
+        expired=counts.expired,
+        rejected=counts.rejected,
+        forgotten=counts.forgotten,
+        delayed=counts.delayed,
+        retrying=counts.retrying,
+        retries=counts.retries,
+        timed_out=tally[tallies.TIMED_OUT],
+        late=core.late(queue),
+        stuck=tally[tallies.STUCK],
+        spilled=tally[tallies.SPILLED],
+        caller_ran=tally[tallies.CALLER_RAN],
+        returned=tally[tallies.RETURNED],
+        shed=tally[tallies.SHED],
+        resizes=tally[tallies.RESIZED],
+        wakes=counts.woken,
+        lanes={name: LaneStats(*lane) for name, lane in lanes if name is not None},
+    )
+
+
+def running(queue: "WorkerQueue", stacks: bool) -> tuple[RunningJob, ...]:
+    """The jobs that run, the longest first; with *stacks*, what their threads are at."""
+    names = {thread.ident: thread.name for thread in list(queue._threads)}
+    frames = sys._current_frames() if stacks else {}
+    found = []
+    for ident, future, began in queue._running():
+        stack = "".join(traceback.format_stack(frames[ident])) if ident in frames else None
+        found.append(RunningJob(future, names.get(ident, "?"), max(0.0, (now() - began) * 1e-9), stack))
+    return tuple(sorted(found, key=lambda job: -job.age))
+
+
+def report(queue: "WorkerQueue") -> StopReport:
+    """What has become of the accepted jobs."""
+    counts = queue._counts()
+    return StopReport(
+        done=counts.succeeded + counts.failed,
+        cancelled=counts.cancelled,
+        not_started=counts.queued,
+        running=running(queue, True),
+        succeeded=counts.succeeded,
+        failed=counts.failed,
+        dropped=counts.dropped,
+        expired=counts.expired,
+    )
