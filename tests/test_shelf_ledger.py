@@ -17,7 +17,7 @@ from ringpool import Job, JobDropped, JobExpired, JobTimeout, Lane, QueueFull, R
 JOBS = int(os.environ.get("RINGPOOL_SHELF_JOBS", "6_000"))
 PRODUCERS = 4
 WORKERS = 3
-LIMIT = 50
+LIMIT = 40
 LANES = {"main": Lane(weight=3), "narrow": Lane(max_workers=1), "kept": Lane(reserve=1)}
 
 
@@ -219,3 +219,22 @@ def test_workers_that_leave_take_no_job_with_them(dispatch):
             futures.append(queue.submit(Job(barrier.wait, LIMIT, delay=0.0005 if i % 2 else 0)))
             for future in futures:
                 future.result(LIMIT)
+
+
+@pytest.mark.parametrize("dispatch", ["shared", "ready"])
+def test_one_job_that_ends_may_free_two(dispatch, gate):
+    """
+    Its key and its lane's place: the worker takes one of those that waited, and tells an idle one of the other.
+    """
+    meeting = threading.Barrier(2)
+    with WorkerQueue(2, 8, lanes=LANES | {"kept": Lane()}, dispatch=dispatch) as queue:
+        first = queue.submit(Job(gate, lane="narrow", key="k"))
+        gate.wait_until_entered()
+        queue.submit(int).result(LIMIT)  # so the other worker is there
+        pair = [
+            queue.submit(Job(meeting.wait, LIMIT, lane="narrow")),
+            queue.submit(Job(meeting.wait, LIMIT, key="k")),
+        ]
+        gate.open()
+        first.result(LIMIT)
+        assert sorted(future.result(LIMIT) for future in pair) == [0, 1]
