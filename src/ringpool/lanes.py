@@ -13,7 +13,9 @@ class Lane:
     Args:
         max_workers: jobs of this lane that run at a time, at the most; None:
             as many as there are workers.
-        reserve: workers kept free for this lane while fewer of its jobs run.
+        reserve: workers kept free for this lane while fewer of its jobs run; a
+            queue must have one more than all of its lanes reserve, unless each
+            reserves some.
         weight: among lanes that could start a job, this one's share of the
             starts; greater than 0.
     """

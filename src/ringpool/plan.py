@@ -103,7 +103,7 @@ class Plan:
             )
 
     def _hasten(self, future):
-        # Ended before it was due: its place is to be cleared now, not then.
+        # Ended before it was due: its place is to be cleared now, not then. In an attempt, it has none.
         if self.running is None:
             core.make_due(self.queue, future)
 

@@ -80,6 +80,14 @@ class Settings:
         names = ", ".join(repr(one) for one in self.lanes if one is not None) or "none"
         raise ValueError(f"lane must be one of the queue's, which are {names}; got {name!r}")
 
+    def check_reserves(self, workers: int) -> None:
+        """Raise ValueError when there are so few workers that a lane could never start a job."""
+        reserves = [lane.reserve for lane in self.lanes.values()]
+        least = sum(reserves) + (0 in reserves)
+        if workers < least:
+            others = ", and one for lanes that reserve none" if 0 in reserves else ""
+            raise ValueError(f"workers must be at least {least}: what the lanes reserve{others}; got {workers}")
+
     def verdict(self, queue: Any, job: Any, waited: float | None) -> Any:
         """
         What :meth:`ringpool.plan.Plan.verdict` says, as far as the queue has a say.

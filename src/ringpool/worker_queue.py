@@ -168,8 +168,7 @@ class WorkerQueue(Engine):
             retry=retry, timeout=timeout, lanes=lanes, overflow=_overflow_check(overflow), choose=choose,
             shed=shed, rate_limit=rate_limit, hooks=dict(zip(HOOKS, (on_start, on_done, on_retry, on_drop))),
         )  # fmt: skip
-        if sum(lane.reserve for lane in settings.lanes.values()) > workers:
-            raise ValueError(f"lanes must not reserve more workers than there are ({workers})")
+        settings.check_reserves(workers)
         checks.function("worker_init", worker_init)
         checks.function("worker_exit", worker_exit)
         state = WorkerState(worker_init, worker_exit) if worker_init is not None or worker_exit is not None else None
@@ -359,8 +358,7 @@ class WorkerQueue(Engine):
         least = workers if min_workers is None else checks.whole_number("min_workers", min_workers, least=1)
         if least > workers:
             raise ValueError(f"min_workers must be at most workers ({workers}), got {least}")
-        if workers < (reserved := sum(lane.reserve for lane in self._settings.lanes.values())):
-            raise ValueError(f"workers must be at least what the lanes reserve ({reserved}), got {workers}")
+        self._settings.check_reserves(workers)
         core.count(self, tallies.RESIZED)
         core.resize(self, workers, least)
 

@@ -178,7 +178,7 @@ cdef inline PyObject* admit(Engine self, PyObject* const* call, Py_ssize_t nargs
         check_callable(call[0])
     if is_coroutine_function(call[0]):
         _warn_coroutine(<object>call[0])
-    if core.started.relaxed() >= core.max_workers.relaxed():
+    if core.started.relaxed() >= core.max_workers.relaxed() and not core.elastic.relaxed():
         return enter(self, core, make_sampled(core, call, nargs, kwnames), NULL, deadline)
     return enter_and_hire(self, core, make_sampled(core, call, nargs, kwnames), NULL, deadline)
 

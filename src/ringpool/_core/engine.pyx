@@ -378,9 +378,16 @@ cdef class Engine:
         cdef Core* core = _core(self)
         cdef Worker* worker
         cdef uint64_t succeeded, failed, cancelled, dropped, expired, withdrawn, started, ok, bad, again, beside
-        cdef uint64_t accepted, resolved, in_flight
+        cdef uint64_t accepted, resolved, in_flight, unrun_succeeded, unrun_failed
         cdef uint32_t workers, idle
         cdef size_t i
+        # Before the workers: of a job that was cancelled after an attempt, that it has ended is seen last.
+        unrun_succeeded = core.unrun.succeeded.load()
+        unrun_failed = core.unrun.failed.load()
+        cancelled = core.unrun.cancelled.load()
+        dropped = core.unrun.dropped.load()
+        expired = core.unrun.expired.load()
+        withdrawn = core.withdrawn.load()
         core.roster_lock.lock()
         succeeded = core.retired.succeeded
         failed = core.retired.failed
@@ -398,15 +405,13 @@ cdef class Engine:
             failed += bad
             in_flight += started - ok - bad - again
         core.roster_lock.unlock()
-        succeeded += core.unrun.succeeded.load()
-        failed += core.unrun.failed.load()
-        cancelled = core.unrun.cancelled.load()
-        dropped = core.unrun.dropped.load()
-        expired = core.unrun.expired.load()
-        withdrawn = core.withdrawn.load()
+        succeeded += unrun_succeeded
+        failed += unrun_failed
         beside = core.beside.load()
         accepted = all_accepted(core) + beside
         resolved = succeeded + failed + cancelled + withdrawn + dropped + expired
+        if resolved + in_flight > accepted:
+            in_flight = accepted - resolved     # one that two workers have tried was counted at both
         if core.ring.bounded and not core.planned.load() and accepted - resolved - in_flight > core.ring.limit:
             accepted = resolved + in_flight + core.ring.limit   # the rest came after we began to count
         idle = core.idlers.count.load()         # before the workers, of which they are some

@@ -20,7 +20,7 @@
 from cpython.object cimport PyObject
 from libc.stdint cimport uint32_t
 
-from ringpool._core.layout cimport Extension, Unrun, Word, relax
+from ringpool._core.layout cimport Extension, Tally, Unrun, Word, relax
 from ringpool._core.python cimport Py_DECREF, Py_XDECREF, PyMem_Free, hand_over, is_collectable, track_late
 
 cdef enum:
@@ -136,12 +136,14 @@ cdef inline void future_drop_call(FutureBase self) noexcept:
     Py_XDECREF(context)
 
 
-cdef inline bint future_put_back(FutureBase self) noexcept:
+cdef inline bint future_put_back(FutureBase self, Tally* count) noexcept:
     # RUNNING -> PENDING, to be tried again; False: somebody settled it by hand.
+    # Counted before anybody can cancel it: see _counts.
     cdef uint32_t state = future_lock(self)
     if state & PHASE != RUNNING:
         future_unlock(self, state)
         return False
+    count.bump()
     future_unlock(self, (state & ~PHASE) | PENDING)
     return True
 

@@ -6,6 +6,7 @@ from concurrent.futures import InvalidStateError
 from cpython.object cimport PyObject
 from cython.operator cimport dereference, preincrement
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+from libcpp.vector cimport vector
 
 from ringpool._core.admission cimport enter, enter_and_hire, make_job, put_when_room, reader_lags as core_reader_lags
 from ringpool._core.core cimport core_release, deliver, tell_if_quiet
@@ -32,7 +33,7 @@ from ringpool._core.layout cimport Core, Entry, Extension, Levels, Times, Waiter
 from ringpool._core.parking cimport gate_enter, gate_leave, gate_wake_all, gate_wake_one, sleep_until_woken, wake_all
 from ringpool._core.python cimport Py_DECREF, Py_INCREF, current_thread_state
 from ringpool._core.ring cimport CLOSED, PUT, Put, ring_is_closed, ring_length
-from ringpool._core.shelf cimport absorb, queue_put, take_oldest, tell_workers
+from ringpool._core.shelf cimport absorb, allow_workers, queue_put, take_oldest, tell_if_runnable, tell_workers
 from ringpool._core.worker cimport (
     come_again,
     hasten,
@@ -179,6 +180,7 @@ def drop_oldest(Engine pool not None, uint32_t lane, error):
     core.unrun.tombstones.sub(1)
     deliver(core, job)
     core.removed.add(1)
+    tell_if_runnable(core)                  # its key is free
     tell_if_quiet(core)
     return future, ended
 
@@ -226,6 +228,8 @@ def run_unqueued(Engine pool not None, FutureBase future not None):
     core.outside.sub(1)
     if ring_is_closed(&core.ring):
         wake_all(&core.idlers)              # who stayed for our sake
+    elif core.elastic.load():
+        _hire(pool, False)                  # who is to try it again may have left
     tell_if_quiet(core)
     return True
 
@@ -302,15 +306,8 @@ def lateness_begins(Engine pool not None):
     core.elastic.store(1)
     if core.late.add(1) >= core.late_limit.load():
         return False
-    core.shelf.lock.lock()
-    core.replacing.add(1)
-    core.max_workers.add(1)
-    core.min_workers.add(1)
-    _allow(core)
-    core.shelf.lock.unlock()
-    if core.shelf.runnable.load():
-        tell_workers(core)
-    hire_for_queued(core, pool._worker_initializer, pool._worker_finalizer, pool._threads, pool._thread_name_prefix, True)
+    allow_workers(core, 1, 0, 0)
+    _hire(pool, True)
     return True
 
 
@@ -319,19 +316,14 @@ def lateness_ends(Engine pool not None, bint replaced):
     cdef Core* core = pool.core
     core.late.sub(1)
     if replaced:
-        core.shelf.lock.lock()
-        core.replacing.sub(1)
-        core.min_workers.sub(1)
-        core.max_workers.sub(1)
-        _allow(core)
-        core.shelf.lock.unlock()
+        allow_workers(core, -1, 0, 0)
         wake_all(&core.idlers)              # one too many: an idle one may go
 
 
-cdef void _allow(Core* core) noexcept:
-    # Under the lock.
-    core.shelf.workers = core.max_workers.load() + core.spares.load()
-    core.shelf.look()
+cdef _hire(Engine pool, bint draining):
+    hire_for_queued(
+        pool.core, pool._worker_initializer, pool._worker_finalizer, pool._threads, pool._thread_name_prefix, draining
+    )
 
 
 def late(Engine pool not None):
@@ -384,34 +376,27 @@ def configure(
         core.planned.store(1)
 
 
-def resize(Engine pool not None, uint32_t workers, int32_t least):
+def resize(Engine pool not None, int32_t workers, int32_t least):
     """From now on so many workers: the missing ones are started as jobs wait, those too many leave after their job."""
     cdef Core* core = pool.core
-    cdef uint32_t before
     core.elastic.store(1)
-    core.shelf.lock.lock()                      # all of it: two may resize at a time, and lateness begin or end
-    core.max_workers.store(workers + core.replacing.load())
-    core.min_workers.store(least + core.replacing.load())
-    _allow(core)
-    core.shelf.lock.unlock()
+    allow_workers(core, 0, workers, least)
     wake_all(&core.idlers)
-    before = core.reserved.load() + 1
-    while before != core.reserved.load():       # one for each job that waits
-        before = core.reserved.load()
-        hire_for_queued(core, pool._worker_initializer, pool._worker_finalizer, pool._threads, pool._thread_name_prefix)
+    _hire(pool, False)
 
 
 def lane_counts(Engine pool not None):
     """(waiting, running) of each lane; jobs behind a key and those not due are in no lane."""
     cdef Core* core = pool.core
     cdef size_t i
-    found = []
+    cdef vector[uint64_t] counts
+    counts.reserve(2 * core.shelf.lanes.size())     # lanes are set up before the first job, and stay
     core.shelf.lock.lock()
-    cdef size_t n = core.shelf.lanes.size()
+    for i in range(core.shelf.lanes.size()):
+        counts.push_back(core.shelf.lanes[i].ready.load())
+        counts.push_back(core.shelf.lanes[i].running)
     core.shelf.lock.unlock()
-    for i in range(n):
-        found.append((core.shelf.lanes[i].ready.load(), core.shelf.lanes[i].running))
-    return found
+    return [(counts[2 * i], counts[2 * i + 1]) for i in range(counts.size() // 2)]
 
 
 def levels(Engine pool not None):

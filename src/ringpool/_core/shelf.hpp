@@ -239,7 +239,7 @@ public:
         return true;
     }
 
-    // Any job at all, timers included, to be resolved and not run.
+    // Any job at all, behind a key or in a timer too, to be resolved and not run.
     bool pick_any(Entry *out) noexcept {
         for (std::uint32_t number = 0; number < lanes.size(); ++number)
             if (pick_oldest(number, out)) return true;

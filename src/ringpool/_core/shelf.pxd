@@ -27,7 +27,7 @@
 #   S3  lock order: Shelf::lock, then Ring::lock or Idlers::lock
 
 from cpython.object cimport PyObject
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint64_t
 from libcpp cimport bool
 
 from ringpool._core.layout cimport CLOSED_BIT, Core, Entry, Idlers, Shelf, Timer, Worker, now_ns
@@ -170,15 +170,43 @@ cdef inline void hand_out(Core* core) noexcept nogil:
     # worker, the one that it would like if that is idle.
     cdef Entry entry
     cdef Worker* worker
+    cdef bint missed = False
     core.shelf.lock.lock()
     while core.idlers.count.load() and core.shelf.pick(&entry):
         worker = unlist_for(&core.idlers, entry.prefers)
-        if worker == NULL:                  # the last one has woken by itself; it looks at the shelf
+        missed = worker == NULL             # the last one has woken by itself
+        if missed:
             core.shelf.put_back(entry)
             break
         worker.inbox = entry
         worker.parker.unpark()
     core.shelf.lock.unlock()
+    if missed:
+        job_put(&core.idlers)               # while it was off the shelf, nobody could see it
+
+
+cdef inline void tell_if_runnable(Core* core) noexcept nogil:
+    # After a change that may have freed a key or a place, by who takes no job itself.
+    if core.shelf.runnable.load():
+        tell_workers(core)
+
+
+cdef inline void allow_workers(Core* core, int32_t more, int32_t resized, int32_t least) noexcept nogil:
+    # `more`: that replace those whose jobs are late, from now on; `resized`, unless
+    # it is 0: so many workers, and so many of them stay.  What lanes have reserved
+    # is reckoned from as many as there may be now.
+    core.shelf.lock.lock()
+    core.replacing.add(more)
+    if resized:
+        core.max_workers.store(resized + core.replacing.load())
+        core.min_workers.store(least + core.replacing.load())
+    else:
+        core.max_workers.add(more)
+        core.min_workers.add(more)
+    core.shelf.workers = core.max_workers.load() + core.spares.load()
+    core.shelf.look()
+    core.shelf.lock.unlock()
+    tell_if_runnable(core)
 
 
 cdef inline void shelf_put_down(Core* core, Entry* place, bint comes_again) noexcept nogil:
@@ -186,8 +214,7 @@ cdef inline void shelf_put_down(Core* core, Entry* place, bint comes_again) noex
     core.shelf.lock.lock()
     core.shelf.put_down(place[0], comes_again)
     core.shelf.lock.unlock()
-    if core.shelf.runnable.load():
-        tell_workers(core)
+    tell_if_runnable(core)
 
 
 cdef inline bint shelf_put_back(Core* core, Entry* place, int64_t hold_ns) noexcept nogil:

@@ -49,7 +49,7 @@ cdef class TimekeeperMain:
             _call_all(core)
             core.keepers.store(0)
             # Who sets a timer and then finds a timekeeper relies on it.
-            if core.shelf.next_due() < 0 or not core.keepers.cas(nobody, 1):
+            if not _has_timers(core) or not core.keepers.cas(nobody, 1):
                 break
             nobody = 0
         belong_to(NULL)
@@ -70,6 +70,14 @@ cdef class TimekeeperMain:
             if closed and unfinished(core) == 0:
                 return
             sleep_until_woken(&core.clock, due)
+
+
+cdef bint _has_timers(Core* core) noexcept:
+    cdef bint found
+    core.shelf.lock.lock()
+    found = core.shelf.next_due() >= 0
+    core.shelf.lock.unlock()
+    return found
 
 
 cdef void _call(Objects* calls) noexcept:

@@ -88,8 +88,7 @@ cdef inline bint run_started(Core* core, Worker* me, FutureBase job, bint delive
     if core.planned.relaxed() and outcome.ob_type == core.again_type:
         me.delay = (<Again>outcome).delay
         Py_DECREF(outcome)
-        if future_put_back(job):
-            me.again.bump()
+        if future_put_back(job, &me.again):
             return False
         me.delay = -1               # somebody settled it by hand
         outcome = <PyObject*>None
@@ -274,6 +273,7 @@ cdef class StopFlag:
 
 cdef class Again:
     cdef int64_t delay                  # nanoseconds
+
 
 cdef void run_planned(Core* core, Worker* me, PyObject* job) noexcept
 cdef bint settle_unrun(FutureBase job, error, uint32_t kind) except -1

@@ -56,7 +56,17 @@ from ringpool._core.parking cimport (
 )
 from ringpool._core.python cimport Py_DECREF, Py_INCREF, Py_XINCREF, current_thread_state
 from ringpool._core.ring cimport ring_is_closed, ring_is_drained
-from ringpool._core.shelf cimport shelf_close, shelf_put_back, shelf_put_down, take_any, take_later, tell_workers, work_ready
+from ringpool._core.shelf cimport (
+    allow_workers,
+    shelf_close,
+    shelf_put_back,
+    shelf_put_down,
+    take_any,
+    take_later,
+    tell_if_runnable,
+    tell_workers,
+    work_ready,
+)
 
 from ringpool._core.future import set_worker_hooks
 
@@ -136,7 +146,7 @@ cdef class WorkerMain:
             roster_retire(self.core, self.worker)
             self.threads.discard(thread)
             self.core.spares.sub(1)
-            _allow_workers(self.core)
+            allow_workers(self.core, 0, 0, 0)
         this_thread().core = NULL
         this_thread().main = NULL
         gate_wake_all(&self.core.quiet)
@@ -250,10 +260,14 @@ cdef bint _hire_one(
 
 
 cdef hire_for_queued(Core* core, initializer, finalizer, set threads, name, bint draining=False):
-    # After the put, where the worker that a producer relied on may have left.
-    # draining: also while it is closed; by whom its end must wait for.
+    # After jobs became ready, where the worker that was relied on may have left:
+    # as many as there is work for.  draining: also while it is closed; by whom its
+    # end must wait for.
+    cdef uint32_t before = core.reserved.load() + 1
     try:
-        _hire_one(core, initializer, finalizer, threads, name, draining)
+        while before != core.reserved.load():
+            before = core.reserved.load()
+            _hire_one(core, initializer, finalizer, threads, name, draining)
     except Exception:
         pass                                    # the least number of workers is there
 
@@ -272,25 +286,17 @@ def _hire_spare(FutureBase job):
     if not mine.has_spare.cas(expected, 1):
         return
     core.spares.add(1)
-    _allow_workers(core)
+    allow_workers(core, 0, 0, 0)
     try:
         interrupted = _start(core, mine.initializer, mine.finalizer, mine, mine.threads, mine.prefix)
     except BaseException:
         mine.has_spare.store(0)
         core.spares.sub(1)
-        _allow_workers(core)
+        allow_workers(core, 0, 0, 0)
         gate_wake_all(&core.quiet)
         raise
     if interrupted is not None:
         raise interrupted
-
-
-cdef void _allow_workers(Core* core) noexcept:
-    # What lanes have reserved is reckoned from as many as there may be now.
-    core.shelf.lock.lock()
-    core.shelf.workers = core.max_workers.load() + core.spares.load()
-    core.shelf.look()
-    core.shelf.lock.unlock()
 
 
 cdef object _start(Core* core, initializer, finalizer, WorkerMain spare_of, set threads, prefix):
@@ -435,8 +441,8 @@ cdef void come_again(Core* core, Entry* place, int64_t delay) noexcept:
         place.since = now_ns()
         core.shelf.add(place[0])
     core.shelf.lock.unlock()
-    if timer == 0 and core.shelf.runnable.load():
-        tell_workers(core)
+    if timer == 0:
+        tell_if_runnable(core)
     elif soonest:
         core.clock.parker.unpark()
     if ends:
@@ -490,6 +496,8 @@ cdef resolve_queued(Core* core, broken_message):
             relax()                             # a producer has claimed its position and is not done
     if ring_is_closed(&core.ring):
         wake_all(&core.idlers)                  # who waited for a key or a time
+    else:
+        tell_if_runnable(core)
     tell_if_quiet(core)
 
 
@@ -503,6 +511,8 @@ cdef resolve_later(Core* core):
         job = take_later(core)
     if ring_is_closed(&core.ring):
         wake_all(&core.idlers)
+    else:
+        tell_if_runnable(core)                  # a key was freed
     tell_if_quiet(core)
 
 
