@@ -16,6 +16,11 @@ from setuptools import Extension, setup
 
 CORE = "src/ringpool/_core"
 SANITIZE = os.environ.get("RINGPOOL_SANITIZE", "")
+# in the order of a job's way, where each may use those before it
+MODULES = (
+    "future", "record", "resolve", "planned", "worker", "engine", "timekeeper", "plan", "counts",
+    "submit", "batch", "results",
+)  # fmt: skip
 STRESS = os.environ.get("RINGPOOL_STRESS") == "1"
 
 compile_args = ["/std:c++17"] if sys.platform == "win32" else ["-std=c++17", "-fvisibility=hidden", "-O2", "-g0"]
@@ -43,7 +48,7 @@ if STRESS:
     # the concurrent variant of the core, on every interpreter: no GIL is held in there
     extensions = [extension("_stress", [("RINGPOOL_SHARED", "1")])]
 else:
-    extensions = [extension(name) for name in ("future", "record", "worker", "engine", "timekeeper", "plan", "submit", "batch", "results")]
+    extensions = [extension(name) for name in MODULES]
 
 setup(
     ext_modules=cythonize(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
 from ringpool import checks, lifecycle, mapping
 from ringpool._core.batch import Batch
+from ringpool._core.counts import counts
 from ringpool._core.engine import Engine
 from ringpool._core.results import BatchResults
 from ringpool._core.submit import give_methods
@@ -214,7 +215,7 @@ class WorkQueueView:
         self._engine = engine
 
     def qsize(self):
-        return self._engine._counts().queued
+        return counts(self._engine).queued
 
     def empty(self):
         return self.qsize() == 0
@@ -256,4 +257,4 @@ class SemaphoreView:
 
     @property
     def _value(self):
-        return self._engine._counts().idle
+        return counts(self._engine).idle

@@ -6,7 +6,7 @@ import traceback
 from typing import TYPE_CHECKING
 
 from ringpool import tallies
-from ringpool._core import plan as core
+from ringpool._core import counts as core
 from ringpool._core.timekeeper import now
 from ringpool.histogram import Histogram
 from ringpool.job import title
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def snapshot(queue: "WorkerQueue") -> Stats:
     """All the numbers; those that must add up are of one moment."""
-    counts = queue._counts()
+    counts = core.counts(queue)
     tally = core.counted(queue)
     alive, slept = core.worker_times(queue)
     levels, oldest = core.levels(queue)
@@ -66,7 +66,7 @@ def times(queue: "WorkerQueue") -> Times:
 
 def running(queue: "WorkerQueue", stacks: bool) -> tuple[RunningJob, ...]:
     """The jobs that run, the longest first; with *stacks*, what their threads are at."""
-    jobs = queue._running()
+    jobs = core.running(queue)
     names = {thread.ident: thread.name for thread in threading.enumerate()}
     frames = sys._current_frames() if stacks else {}
     found = []
@@ -80,7 +80,7 @@ def running(queue: "WorkerQueue", stacks: bool) -> tuple[RunningJob, ...]:
 
 def report(queue: "WorkerQueue") -> StopReport:
     """What has become of the accepted jobs."""
-    counts = queue._counts()
+    counts = core.counts(queue)
     return StopReport(
         done=counts.succeeded + counts.failed,
         cancelled=counts.cancelled,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from ringpool import checks, tallies
 from ringpool._core import plan as core
+from ringpool._core.counts import count
 from ringpool._core.engine import call_of
 from ringpool._core.timekeeper import now
 from ringpool.errors import JobDropped, QueueFull, QueueStopped
@@ -98,7 +99,7 @@ def _raise(queue, future):
 
 def _return(queue, future):
     core.reject(queue, future, queue._full(False))
-    core.count(queue, tallies.RETURNED)
+    count(queue, tallies.RETURNED)
     return future
 
 
@@ -107,7 +108,7 @@ def _caller_runs(queue, future):
         return _raise(queue, future)  # its key's order, and the rate, are the queue's to keep
     if not core.run_unqueued(queue, future):
         raise queue._refusal()
-    core.count(queue, tallies.CALLER_RAN)
+    count(queue, tallies.CALLER_RAN)
     return future
 
 
@@ -138,7 +139,7 @@ def _spill(other, queue, future):
     if plan is not None:
         plan.went_elsewhere = True
     core.reject(queue, future, None, False)
-    core.count(queue, tallies.SPILLED)
+    count(queue, tallies.SPILLED)
     return spilled
 
 

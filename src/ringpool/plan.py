@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from ringpool import tallies
 from ringpool._core import plan as core
+from ringpool._core.counts import count
 from ringpool._core.timekeeper import call_at, call_off, now
-from ringpool._core.worker import Again, current_future
+from ringpool._core.worker import current_future
 from ringpool.errors import DeadlockError, JobExpired, JobTimeout
 from ringpool.future import Future
 from ringpool.job import Job
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 
 
 _SOON_NS = 1_000_000
+
+
+class Again(int):
+    """What an attempt returns that is not to be the last: nanoseconds until the next."""
 
 
 class Attempt:
@@ -116,7 +121,7 @@ class Plan:
     def given_up(self, future: Future[Any], expired: bool) -> None:
         """The verdict has ended it."""
         if not expired:
-            core.count(self.queue, tallies.SHED)
+            count(self.queue, tallies.SHED)
         self.queue._settings.dropped(future)
 
     def _expire(self, future):
@@ -203,7 +208,7 @@ class Plan:
         self.queue._settings.call("on_retry", future, error, delay)
         self.waits_since = monotonic_ns()
         self.running = None
-        return Again(int(delay * 1e9))
+        return Again(delay * 1e9)
 
     # ---- on the timekeeper ----------------------------------------------------------
 
@@ -222,7 +227,7 @@ class Plan:
         elif not attempt.token.locked():
             attempt.late = error
             if attempt.intime.acquire(False):
-                core.count(self.queue, tallies.TIMED_OUT)
+                count(self.queue, tallies.TIMED_OUT)
                 core.wake_sleepers(self.queue)  # as soon as the attempt has come to an end, there is another
 
     def _overrun(self, future, attempt, error):
@@ -236,7 +241,7 @@ class Plan:
             return False
         attempt.late = error
         if attempt.intime.acquire(False):
-            core.count(self.queue, tallies.TIMED_OUT)
+            count(self.queue, tallies.TIMED_OUT)
         core.end_running(future, error)
         core.wake_sleepers(self.queue)
         return True

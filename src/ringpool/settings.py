@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from ringpool import checks, rate
-from ringpool._core.plan import waiting
+from ringpool._core.counts import waiting
 from ringpool.errors import JobDropped
 from ringpool.lanes import Lane
 from ringpool.retry import Retry

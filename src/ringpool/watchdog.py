@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakSet, ref
 
 from ringpool import tallies
-from ringpool._core.plan import count
+from ringpool._core.counts import count
 from ringpool._core.timekeeper import call_at, keep_time, now
 from ringpool.observing import running
 

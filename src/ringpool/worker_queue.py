@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Self, TypeVar
 
 from ringpool import checks, lifecycle, mapping, observing, overflow, tallies, watchdog
 from ringpool._core import plan as core
+from ringpool._core.counts import count
 from ringpool._core.engine import Engine
 from ringpool._core.results import BatchResults
 from ringpool._core.submit import give_methods
@@ -18,7 +19,7 @@ from ringpool.future import Future
 from ringpool.group import JobGroup
 from ringpool.job import Job
 from ringpool.lanes import Lane, as_tuples
-from ringpool.plan import Plan
+from ringpool.plan import Again, Plan
 from ringpool.racing import race
 from ringpool.retry import Retry
 from ringpool.settings import HOOKS, Settings
@@ -200,6 +201,7 @@ class WorkerQueue(Engine):
             late_limit=late,
             sample=checks.whole_number("sample", sample, least=0),
             reports=bool(report_unread),
+            again=Again,
         )
         lifecycle.watch(self)
         if stuck is not None:
@@ -359,7 +361,7 @@ class WorkerQueue(Engine):
         if least > workers:
             raise ValueError(f"min_workers must be at most workers ({workers}), got {least}")
         self._settings.check_reserves(workers)
-        core.count(self, tallies.RESIZED)
+        count(self, tallies.RESIZED)
         core.resize(self, workers, least)
 
     # ---- results ---------------------------------------------------------------

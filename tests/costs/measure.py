@@ -20,6 +20,7 @@ import tracemalloc
 from concurrent import futures
 
 from ringpool import ThreadPoolExecutor
+from ringpool._core.counts import counts
 
 BURST = 10_000
 WAIT = 30  # seconds after which a wait has failed
@@ -151,12 +152,12 @@ def wake_ups(workers, bursts):
         woken = []
         for _ in range(bursts + 1):
             deadline = time.monotonic() + WAIT
-            while (counts := pool._counts()).idle < counts.workers:
+            while (before := counts(pool)).idle < before.workers:
                 assert time.monotonic() < deadline, "a worker never went to sleep"
                 time.sleep(0.001)
             burst.submit()
             burst.results()
-            woken.append(pool._counts().woken - counts.woken)
+            woken.append(counts(pool).woken - before.woken)
         return statistics.median(woken[1:])  # the first one hires
 
 

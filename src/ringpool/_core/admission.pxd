@@ -4,7 +4,7 @@
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t
 
-from ringpool._core.engine cimport Engine
+from ringpool._core.engine cimport Engine, core_of_pool
 from ringpool._core.future cimport INLINE, OWNED, PENDING, FutureBase, extension_of, future_extension
 from ringpool._core.layout cimport FOREVER, NOW, Core, Entry, Waiter, is_sample, now_ns
 from ringpool._core.parking cimport gate_enter, gate_leave, gate_wake_all, gate_wake_one, sleep_until_woken
@@ -167,9 +167,7 @@ cdef inline Put put_when_room(Core* core, PyObject* job, Entry* wish, int64_t de
 cdef inline PyObject* admit(Engine self, PyObject* const* call, Py_ssize_t nargs, PyObject* kwnames, int64_t deadline) except NULL:
     # The way of every job into the queue.  Either the job is accepted and its
     # future returned, or an error is raised and no trace of the job is left.
-    cdef Core* core = self.core
-    if core == NULL:
-        raise RuntimeError(f"{type(self).__name__}.__init__() was not called")
+    cdef Core* core = core_of_pool(self)
     if nargs < 1:
         raise TypeError("submit() missing 1 required positional argument: 'fn'")
     if core.plans_all or not is_callable(call[0]):

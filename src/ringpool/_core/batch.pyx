@@ -24,8 +24,9 @@ from ringpool._core.python cimport (
     take_exception,
 )
 from ringpool._core.ring cimport PUT
+from ringpool._core.run cimport fresh_context
 from ringpool._core.shelf cimport queue_put, tell_workers, work_ready
-from ringpool._core.worker cimport SAFE_POINT_JOBS, call_quietly, fresh_context
+from ringpool._core.worker cimport SAFE_POINT_JOBS, call_quietly
 
 from ringpool._core.worker import safe_point
 

@@ -12,3 +12,9 @@ cdef class Engine:
     cdef readonly set _threads
     cdef readonly str _thread_name_prefix
     cdef object __weakref__
+
+
+cdef inline Core* core_of_pool(Engine self) except NULL:
+    if self.core == NULL:
+        raise RuntimeError(f"{type(self).__name__}.__init__() was not called")
+    return self.core

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterable, Set
-from typing import Any, NamedTuple, ParamSpec, TypeVar, overload
+from typing import Any, ParamSpec, TypeVar, overload
 
 from ringpool.future import Future
 from ringpool.job import Job
@@ -10,25 +10,6 @@ from ringpool.job import Job
 P = ParamSpec("P")
 T = TypeVar("T")
 Item = TypeVar("Item")
-
-class Counts(NamedTuple):
-    queued: int
-    in_flight: int
-    workers: int
-    idle: int
-    accepted: int
-    succeeded: int
-    failed: int
-    cancelled: int
-    dropped: int
-    expired: int
-    withdrawn: int
-    rejected: int
-    forgotten: int
-    woken: int
-    retries: int
-    delayed: int
-    retrying: int
 
 def call_of(future: Future[Any]) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]] | None: ...
 
@@ -72,8 +53,6 @@ class Engine:
     def _start_reading(self) -> int: ...
     def _next_finished(self) -> Future[Any] | None: ...
     def _withdraw(self) -> tuple[Future[Any], Callable[..., Any], tuple[Any, ...], dict[str, Any]] | None: ...
-    def _running(self) -> list[tuple[int, Future[Any], int, Any]]: ...
-    def _counts(self) -> Counts: ...
     # read-only; declared as the standard library's are
     _threads: Set[threading.Thread]
     _thread_name_prefix: str | None

@@ -7,7 +7,6 @@ from types import BuiltinMethodType
 
 from cpython.object cimport PyObject, PyTypeObject, traverseproc, visitproc
 from libc.stdint cimport int64_t, uint32_t, uint64_t
-from libcpp.vector cimport vector
 
 from ringpool._core.admission cimport admit
 from ringpool._core.core cimport (
@@ -38,7 +37,6 @@ from ringpool._core.layout cimport (
     Objects,
     Ring,
     Waiter,
-    Worker,
     gate_begin_anew,
     object_put,
 )
@@ -51,16 +49,12 @@ from ringpool._core.python cimport (
     track_late,
 )
 from ringpool._core.ring cimport ring_close, ring_is_closed, ring_take
-from ringpool._core.shelf cimport accepted as all_accepted, configure_like, take_any, unlock_after_fork
-from ringpool._core.worker cimport Again, fail, is_hiring_for, on_worker_of, resolve_later, resolve_queued, this_worker
+from ringpool._core.shelf cimport configure_like, take_any, unlock_after_fork
+from ringpool._core.resolve cimport fail, resolve_later, resolve_queued
+from ringpool._core.worker cimport is_hiring_for, on_worker_of, this_worker
 
 from ringpool._core.worker import FORKED
 
-Counts = namedtuple(
-    "Counts",
-    "queued in_flight workers idle accepted succeeded failed cancelled dropped expired withdrawn rejected forgotten "
-    "woken retries delayed retrying",
-)
 
 
 # ---- the pool object -------------------------------------------------------------------
@@ -90,7 +84,6 @@ cdef class Engine:
         self._worker_initializer = initializer
         self._worker_finalizer = finalizer
         self.core = core_new(max_workers, capacity, keep, copies_context, future_type)
-        self.core.again_type = <PyTypeObject*>Again
 
     def __dealloc__(self):
         # Dropped without a stop: what was accepted is still run, and nobody is
@@ -128,7 +121,7 @@ cdef class Engine:
         cdef PyObject* job
         submit = self.submit
         cdef bint native = self._submits_itself()
-        cdef bint takes_jobs = _core(self).takes_jobs and not callable(fn)
+        cdef bint takes_jobs = core_of_pool(self).takes_jobs and not callable(fn)
         futures = []
         call[0] = <PyObject*>fn
         try:
@@ -153,24 +146,24 @@ cdef class Engine:
 
     def _close(self):
         """Refuse new jobs and let the workers drain; safe from anywhere, any number of times."""
-        core_close(_core(self))
+        core_close(core_of_pool(self))
 
     def _cancel_queued(self):
         """Cancel every job that has not started."""
-        resolve_queued(_core(self), None)
+        resolve_queued(core_of_pool(self), None)
 
     def _cancel_later(self):
         """Cancel every job that is not due yet, and wait for no time from now on."""
-        resolve_later(_core(self))
+        resolve_later(core_of_pool(self))
 
     def _ask_to_stop(self):
         """Tell running jobs, through their :class:`StopFlag`, to end soon."""
-        _core(self).stop_asked.store(1)
-        gate_wake_all(&_core(self).sleepers)
+        core_of_pool(self).stop_asked.store(1)
+        gate_wake_all(&core_of_pool(self).sleepers)
 
     @property
     def _stops_now(self):
-        return _core(self).stop_asked.load() != 0 or _core(self).hurried.load() != 0
+        return core_of_pool(self).stop_asked.load() != 0 or core_of_pool(self).hurried.load() != 0
 
     def _wait_until_quiet(self, timeout, bint workers_too):
         """
@@ -180,7 +173,7 @@ cdef class Engine:
         nothing of them is left when this returns True. On a worker of this
         very pool it only tells: a job cannot see its own end.
         """
-        cdef Core* core = _core(self)
+        cdef Core* core = core_of_pool(self)
         cdef Waiter waiter
         cdef int64_t deadline = deadline_of(timeout)
         cdef int woken = 1
@@ -254,7 +247,7 @@ cdef class Engine:
 
     def _start_reading(self):
         """From now on finished futures wait for their reader, unless some were forgotten before: how many."""
-        cdef Core* core = _core(self)
+        cdef Core* core = core_of_pool(self)
         cdef uint64_t forgotten
         core.forgetting.lock()
         forgotten = core.forgotten.load()
@@ -265,7 +258,7 @@ cdef class Engine:
 
     def _next_finished(self):
         """The next finished future; None when closed and everything accepted was handed out."""
-        cdef Core* core = _core(self)
+        cdef Core* core = core_of_pool(self)
         cdef Waiter waiter
         cdef PyObject* job
         while True:
@@ -305,7 +298,7 @@ cdef class Engine:
 
         Returns (future, fn, args, kwargs); None when there is none.
         """
-        cdef Core* core = _core(self)
+        cdef Core* core = core_of_pool(self)
         cdef PyObject* job
         cdef uint32_t state
         cdef Objects call
@@ -333,112 +326,21 @@ cdef class Engine:
             deliver(core, job)
             core.removed.add(1)
 
-    def _running(self):
-        """
-        (thread ident, future, when it began, fn) of every job that is being run.
-
-        When: on now_ns; 0: not noted.
-        """
-        cdef Core* core = _core(self)
-        cdef Objects jobs, functions
-        cdef vector[unsigned long] idents
-        cdef vector[int64_t] began
-        cdef PyObject* job
-        cdef size_t i
-        idents.reserve(2 * core.started.load() + 8)
-        began.reserve(2 * core.started.load() + 8)
-        core.inspection.lock()
-        core.inspecting.store(1)
-        core.roster_lock.lock()
-        for i in range(core.roster.size()):
-            job = core.roster[i].current.load()     # pairs with run_started: not dropped while we inspect
-            if job != NULL and object_put(&jobs, job) and object_put(&functions, (<FutureBase>job).call[0]):
-                Py_INCREF(job)
-                Py_INCREF((<FutureBase>job).call[0])
-                idents.push_back(core.roster[i].ident)
-                began.push_back(core.roster[i].began.relaxed())
-        core.roster_lock.unlock()
-        core.inspecting.store(0)
-        core.inspection.unlock()
-        found = []
-        for i in range(jobs.size()):
-            found.append((idents[i], <object>jobs[i], began[i], <object>functions[i]))
-            Py_DECREF(jobs[i])
-            Py_DECREF(functions[i])
-        return found
-
-    def _counts(self):
-        """
-        One snapshot, as Counts.
-
-        What is done is read before what was accepted, and queued is what
-        remains, no more than the queue holds, so that the parts always add up
-        to accepted.
-        """
-        cdef Core* core = _core(self)
-        cdef Worker* worker
-        cdef uint64_t succeeded, failed, cancelled, dropped, expired, withdrawn, started, ok, bad, again, beside
-        cdef uint64_t accepted, resolved, in_flight, unrun_succeeded, unrun_failed
-        cdef uint32_t workers, idle
-        cdef size_t i
-        # Before the workers: of a job that was cancelled after an attempt, that it has ended is seen last.
-        unrun_succeeded = core.unrun.succeeded.load()
-        unrun_failed = core.unrun.failed.load()
-        cancelled = core.unrun.cancelled.load()
-        dropped = core.unrun.dropped.load()
-        expired = core.unrun.expired.load()
-        withdrawn = core.withdrawn.load()
-        core.roster_lock.lock()
-        succeeded = core.retired.succeeded
-        failed = core.retired.failed
-        in_flight = core.retired.started - succeeded - failed - core.retired.again
-        for i in range(core.roster.size()):
-            worker = core.roster[i]
-            while True:                         # of each worker, what it counted at one moment
-                ok = worker.succeeded.read()
-                bad = worker.failed.read()
-                again = worker.again.read()
-                started = worker.started.read()
-                if ok == worker.succeeded.read() and bad == worker.failed.read() and again == worker.again.read():
-                    break
-            succeeded += ok
-            failed += bad
-            in_flight += started - ok - bad - again
-        core.roster_lock.unlock()
-        succeeded += unrun_succeeded
-        failed += unrun_failed
-        beside = core.beside.load()
-        accepted = all_accepted(core) + beside
-        resolved = succeeded + failed + cancelled + withdrawn + dropped + expired
-        if resolved + in_flight > accepted:
-            in_flight = accepted - resolved     # one that two workers have tried was counted at both
-        if core.ring.bounded and not core.planned.load() and accepted - resolved - in_flight > core.ring.limit:
-            accepted = resolved + in_flight + core.ring.limit   # the rest came after we began to count
-        idle = core.idlers.count.load()         # before the workers, of which they are some
-        workers = core.spares.load() - core.gone.load()
-        workers += core.reserved.load()
-        return Counts(
-            accepted - resolved - in_flight, in_flight, workers, idle,
-            accepted, succeeded, failed, cancelled, dropped, expired, withdrawn, core.rejected.load(),
-            core.forgotten.load(), core.idlers.woken.load(), core.again.load(), core.shelf.delayed.load(),
-            core.shelf.retrying.load(),
-        )
-
     @property
     def _max_workers(self):
         """Without those in place of workers whose job is late."""
-        return _core(self).max_workers.load() - _core(self).replacing.load()
+        return core_of_pool(self).max_workers.load() - core_of_pool(self).replacing.load()
 
     @property
     def _capacity(self):
         """Jobs that may be queued; None: no bound."""
-        cdef Core* core = _core(self)
+        cdef Core* core = core_of_pool(self)
         return core.ring.limit if core.ring.bounded else None
 
     @property
     def _keep(self):
         """Finished futures kept for a reader."""
-        return _core(self).keep.load()
+        return core_of_pool(self).keep.load()
 
     @property
     def _closed(self):
@@ -501,12 +403,6 @@ cdef _fail_after_fork(FutureBase job):
             (<object>extension.waiters).clear()
     fail(job, BrokenThreadPool(FORKED))
     future_run_callbacks(job)
-
-
-cdef Core* _core(Engine self) except NULL:
-    if self.core == NULL:
-        raise RuntimeError(f"{type(self).__name__}.__init__() was not called")
-    return self.core
 
 
 # ---- the collector ---------------------------------------------------------------------------

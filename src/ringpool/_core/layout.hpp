@@ -273,7 +273,6 @@ struct Core {
     Shelf shelf;
     Word<std::uint64_t> beside;     // jobs accepted that neither the ring nor the shelf took: run by the caller, dropped
     Word<std::uint64_t> tallies[8]; // what a face counts; see Tallies in tallies.py
-    Word<std::uint64_t> again;      // attempts, ever, after which a job went back
     Waiter clock;                   // where the timekeeper sleeps
     Word<std::uint32_t> keepers;    // 1 while it exists
     Gate sleepers;                  // jobs that sleep in current_job().sleep()

@@ -299,7 +299,6 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         Shelf shelf
         Word[uint64_t] beside
         Word[uint64_t]* tallies
-        Word[uint64_t] again
         Waiter clock
         Word[uint32_t] keepers
         Gate sleepers

@@ -3,19 +3,16 @@
 import threading
 from concurrent.futures import InvalidStateError
 
-from cpython.object cimport PyObject
-from cython.operator cimport dereference, preincrement
+from cpython.object cimport PyObject, PyTypeObject
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
-from libcpp.vector cimport vector
 
 from ringpool._core.admission cimport enter, enter_and_hire, make_job, put_when_room, reader_lags as core_reader_lags
-from ringpool._core.core cimport core_release, deliver, tell_if_quiet
-from ringpool._core.engine cimport Engine
+from ringpool._core.core cimport deliver, tell_if_quiet
+from ringpool._core.engine cimport Engine, core_of_pool
 from ringpool._core.future cimport (
     DROPPED,
     EXPIRED,
     FAILED,
-    FINISHED,
     PENDING,
     PHASE,
     UNREAD,
@@ -24,26 +21,18 @@ from ringpool._core.future cimport (
     future_extension,
     future_lock,
     future_run_callbacks,
-    future_settle,
     future_start,
     future_unlock,
     is_planned,
 )
-from ringpool._core.layout cimport Core, Entry, Extension, Levels, Times, Waiter, Worker, now_ns, roster_put, roster_retire
-from ringpool._core.parking cimport gate_enter, gate_leave, gate_wake_all, gate_wake_one, sleep_until_woken, wake_all
+from ringpool._core.layout cimport Core, Entry, Extension, Waiter, Worker, now_ns, roster_put, roster_retire
+from ringpool._core.parking cimport gate_enter, gate_leave, gate_wake_all, sleep_until_woken, wake_all
 from ringpool._core.python cimport Py_DECREF, Py_INCREF, current_thread_state
-from ringpool._core.ring cimport CLOSED, PUT, Put, ring_is_closed, ring_length
+from ringpool._core.ring cimport CLOSED, PUT, Put, ring_is_closed
 from ringpool._core.shelf cimport absorb, allow_workers, queue_put, take_oldest, tell_if_runnable, tell_workers
-from ringpool._core.worker cimport (
-    come_again,
-    hasten,
-    hire_for_queued,
-    run_in_place,
-    settle_unrun,
-    this_core,
-    this_worker,
-    works_for,
-)
+from ringpool._core.planned cimport come_again, hasten
+from ringpool._core.resolve cimport settle_unrun
+from ringpool._core.worker cimport hire_for_queued, run_in_place, this_core, this_worker, works_for
 
 # ---- into the queue -------------------------------------------------------------------
 
@@ -58,7 +47,7 @@ def submit_planned(
     clock, ns; of *deadline* 0 means at once or not at all, -1 without limit.
     *judged*: ``plan.verdict(seconds waited)`` is asked before each start.
     """
-    cdef Core* core = pool.core
+    cdef Core* core = core_of_pool(pool)
     cdef PyObject* call[1]
     cdef PyObject* job
     cdef Extension* extension
@@ -93,7 +82,7 @@ def submit_planned(
 
 def put_within(Engine pool not None, FutureBase future not None, int64_t deadline):
     """As :func:`put_again`, but waits for room until *deadline* (now_ns; -1: without limit)."""
-    cdef Core* core = pool.core
+    cdef Core* core = core_of_pool(pool)
     cdef PyObject* job = <PyObject*>future
     cdef Put put
     Py_INCREF(job)
@@ -111,7 +100,7 @@ def put_within(Engine pool not None, FutureBase future not None, int64_t deadlin
 
 def put_again(Engine pool not None, FutureBase future not None):
     """Another attempt to queue a job that had found no room; None: it is closed, False: no room."""
-    cdef Core* core = pool.core
+    cdef Core* core = core_of_pool(pool)
     cdef PyObject* job = <PyObject*>future
     cdef Put put
     Py_INCREF(job)
@@ -129,12 +118,7 @@ cdef Entry* _wish(FutureBase future) noexcept:
 
 def reader_lags(Engine pool not None):
     """Is there no room because results() is not being read?"""
-    return core_reader_lags(pool.core)
-
-
-def waiting(Engine pool not None):
-    """Jobs that wait for a worker, those behind a key and cancelled ones included; not those due later."""
-    return ring_length(&pool.core.ring) + pool.core.shelf.waiting.load()
+    return core_reader_lags(core_of_pool(pool))
 
 
 # ---- what found no room ---------------------------------------------------------------
@@ -153,16 +137,16 @@ def reject(Engine pool not None, FutureBase future not None, error, bint counts=
     future.unrun = NULL
     future_unlock(future, state)
     if counts:
-        pool.core.rejected.add(1)
+        core_of_pool(pool).rejected.add(1)
     if error is not None:
         settle_unrun(future, error, 0)
 
 
 def drop_unqueued(Engine pool not None, FutureBase future not None, error):
     """End a job that was not queued; it counts as accepted and dropped."""
-    pool.core.beside.add(1)
+    core_of_pool(pool).beside.add(1)
     settle_unrun(future, error, DROPPED)
-    pool.core.unrun.tombstones.sub(1)
+    core_of_pool(pool).unrun.tombstones.sub(1)
 
 
 def drop_oldest(Engine pool not None, uint32_t lane, error):
@@ -171,7 +155,7 @@ def drop_oldest(Engine pool not None, uint32_t lane, error):
 
     Returns its future and whether this has ended it; (None, False): there is none.
     """
-    cdef Core* core = pool.core
+    cdef Core* core = core_of_pool(pool)
     cdef PyObject* job = take_oldest(core, lane)
     if job == NULL:
         return None, False
@@ -191,7 +175,7 @@ def run_unqueued(Engine pool not None, FutureBase future not None):
 
     It counts as accepted, and until it has ended as unfinished.
     """
-    cdef Core* core = pool.core
+    cdef Core* core = core_of_pool(pool)
     cdef Worker* me
     cdef Entry place
     # Workers that see it closed look at `outside` then; we count ourselves and then look
@@ -213,7 +197,6 @@ def run_unqueued(Engine pool not None, FutureBase future not None):
     elif run_in_place(core, me, future):
         future_run_callbacks(future)
     if me.delay >= 0:                       # it will be tried again, by a worker
-        core.again.add(1)
         place = _wish(future)[0]
         place.job = <PyObject*>future
         Py_INCREF(place.job)
@@ -243,13 +226,13 @@ def end_unstarted(FutureBase future not None, error, bint expired):
 
 def make_due(Engine pool not None, FutureBase future not None):
     """A job that is delayed or waits to be tried again is due now; False: it is neither."""
-    return hasten(pool.core, <PyObject*>future)
+    return hasten(core_of_pool(pool), <PyObject*>future)
 
 
 def change_level(Engine pool not None, FutureBase future not None, int32_t level):
     """Of a job that waits; False: it does not. Looks through the whole queue, under its lock."""
     cdef bint found
-    cdef Core* core = pool.core
+    cdef Core* core = core_of_pool(pool)
     core.planned.store(1)
     core.shelf.lock.lock()
     absorb(core)
@@ -284,7 +267,7 @@ def sleep_in_job(seconds, future, current):
 
 def wake_sleepers(Engine pool not None):
     """Every job that sleeps looks whether it was asked to end."""
-    gate_wake_all(&pool.core.sleepers)
+    gate_wake_all(&core_of_pool(pool).sleepers)
 
 
 def end_running(FutureBase future not None, error):
@@ -302,7 +285,7 @@ def lateness_begins(Engine pool not None):
 
     True: there is one, which :func:`lateness_ends` takes back.
     """
-    cdef Core* core = pool.core
+    cdef Core* core = core_of_pool(pool)
     core.elastic.store(1)
     if core.late.add(1) >= core.late_limit.load():
         return False
@@ -313,7 +296,7 @@ def lateness_begins(Engine pool not None):
 
 def lateness_ends(Engine pool not None, bint replaced):
     """It has come to an end; *replaced*: what :func:`lateness_begins` said."""
-    cdef Core* core = pool.core
+    cdef Core* core = core_of_pool(pool)
     core.late.sub(1)
     if replaced:
         allow_workers(core, -1, 0, 0)
@@ -322,25 +305,8 @@ def lateness_ends(Engine pool not None, bint replaced):
 
 cdef _hire(Engine pool, bint draining):
     hire_for_queued(
-        pool.core, pool._worker_initializer, pool._worker_finalizer, pool._threads, pool._thread_name_prefix, draining
+        core_of_pool(pool), pool._worker_initializer, pool._worker_finalizer, pool._threads, pool._thread_name_prefix, draining
     )
-
-
-def late(Engine pool not None):
-    """Jobs whose future has ended before their function."""
-    return pool.core.late.load()
-
-
-# ---- counting ---------------------------------------------------------------------------------
-
-def count(Engine pool not None, uint32_t what):
-    """One more of the face's own counter number *what*, below 8."""
-    pool.core.tallies[what & 7].add(1)
-
-
-def counted(Engine pool not None):
-    """All eight of them."""
-    return [pool.core.tallies[i].load() for i in range(8)]
 
 
 # ---- the queue itself -----------------------------------------------------------------------
@@ -348,12 +314,18 @@ def counted(Engine pool not None):
 def configure(
     Engine pool not None, *, bint planned, bint lifo, int64_t ageing, bint ready, bint decides, bint plans_all,
     bint watched, lanes, uint32_t min_workers, int64_t idle_ns, uint32_t late_limit,
-    uint32_t sample, bint reports,
+    uint32_t sample, bint reports, type again,
 ):
-    """Before the first job. *lanes*: (most running, reserved workers, weight) of each."""
-    cdef Core* core = pool.core
+    """
+    Before the first job.
+
+    *lanes*: (most running, reserved workers, weight) of each. *again*: the type,
+    an int, of what an attempt returns that is not to be the last: ns until the next.
+    """
+    cdef Core* core = core_of_pool(pool)
     cdef size_t i
     core.takes_jobs = True
+    core.again_type = <PyTypeObject*>again      # which its module keeps
     core.shelf.lifo = lifo
     core.shelf.ageing = ageing
     core.ready = ready
@@ -378,85 +350,11 @@ def configure(
 
 def resize(Engine pool not None, int32_t workers, int32_t least):
     """From now on so many workers: the missing ones are started as jobs wait, those too many leave after their job."""
-    cdef Core* core = pool.core
+    cdef Core* core = core_of_pool(pool)
     core.elastic.store(1)
     allow_workers(core, 0, workers, least)
     wake_all(&core.idlers)
     _hire(pool, False)
-
-
-def lane_counts(Engine pool not None):
-    """(waiting, running) of each lane; jobs behind a key and those not due are in no lane."""
-    cdef Core* core = pool.core
-    cdef size_t i
-    cdef vector[uint64_t] counts
-    counts.reserve(2 * core.shelf.lanes.size())     # lanes are set up before the first job, and stay
-    core.shelf.lock.lock()
-    for i in range(core.shelf.lanes.size()):
-        counts.push_back(core.shelf.lanes[i].ready.load())
-        counts.push_back(core.shelf.lanes[i].running)
-    core.shelf.lock.unlock()
-    return [(counts[2 * i], counts[2 * i + 1]) for i in range(counts.size() // 2)]
-
-
-def levels(Engine pool not None):
-    """({level: jobs that wait there}, for how many ns the one that waits longest does) on the shelf."""
-    cdef Core* core = pool.core
-    cdef Levels found
-    cdef int64_t oldest = 0
-    cdef bint counted
-    core.shelf.lock.lock()
-    counted = core.shelf.count_levels(&found, &oldest)
-    core.shelf.lock.unlock()
-    if not counted:
-        raise MemoryError
-    by_level = {}
-    cdef Levels.iterator at = found.begin()
-    while at != found.end():
-        by_level[dereference(at).first] = dereference(at).second
-        preincrement(at)
-    return by_level, now_ns() - oldest if oldest else None
-
-
-def times(Engine pool not None):
-    """Of the sampled jobs: (bucket counts, total ns) of the time queued, and of the time run."""
-    cdef Core* core = pool.core
-    cdef Times* waits = new Times()
-    cdef Times* runs = new Times()
-    cdef size_t i
-    core.roster_lock.lock()
-    waits.add(core.retired.waits)
-    runs.add(core.retired.runs)
-    for i in range(core.roster.size()):
-        waits.add(core.roster[i].waits)
-        runs.add(core.roster[i].runs)
-    core.roster_lock.unlock()
-    try:
-        return _as_counts(waits), _as_counts(runs)
-    finally:
-        del waits
-        del runs
-
-
-cdef _as_counts(Times* times):
-    return [times.counts[i].relaxed() for i in range(960)], times.total_ns.relaxed()
-
-
-def worker_times(Engine pool not None):
-    """(ns that its workers have lived, those that they slept for want of a job), all together."""
-    cdef Core* core = pool.core
-    cdef int64_t now = now_ns(), alive, slept, asleep
-    cdef size_t i
-    core.roster_lock.lock()
-    alive = core.retired.alive_ns
-    slept = core.retired.slept_ns
-    for i in range(core.roster.size()):
-        if core.roster[i].born.relaxed():
-            alive += now - core.roster[i].born.relaxed()
-            asleep = core.roster[i].asleep.relaxed()
-            slept += core.roster[i].slept_ns.relaxed() + (now - asleep if asleep else 0)
-    core.roster_lock.unlock()
-    return alive, slept
 
 
 def worker_number():

@@ -3,6 +3,7 @@
 
 from cpython.object cimport PyObject, PyTypeObject, destructor, traverseproc, visitproc
 from cpython.pystate cimport PyThreadState
+from libc.stdint cimport int64_t
 
 
 cdef extern from "python.hpp" namespace "ringpool" nogil:
@@ -32,6 +33,7 @@ cdef extern from "python.hpp" namespace "ringpool" nogil:
 
 
 cdef extern from "Python.h":
+    int64_t PyLong_AsLongLong(PyObject*) noexcept
     ctypedef PyObject* (*PyCFunction)(PyObject*, PyObject*) noexcept
     ctypedef struct PyMethodDef:
         const char* ml_name

@@ -48,7 +48,8 @@ from ringpool._core.python cimport (
     hand_over,
 )
 from ringpool._core.ring cimport ring_is_closed
-from ringpool._core.worker cimport enter_fresh_context, leave_context, may_run_here
+from ringpool._core.run cimport enter_fresh_context, leave_context
+from ringpool._core.worker cimport may_run_here
 
 from ringpool._core.worker import FORKED, INITIALIZER_FAILED
 

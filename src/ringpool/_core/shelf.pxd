@@ -30,7 +30,7 @@ from cpython.object cimport PyObject
 from libc.stdint cimport int32_t, int64_t, uint64_t
 from libcpp cimport bool
 
-from ringpool._core.layout cimport CLOSED_BIT, Core, Entry, Idlers, Shelf, Timer, Worker, now_ns
+from ringpool._core.layout cimport Core, Entry, Idlers, Shelf, Worker, now_ns
 from ringpool._core.parking cimport job_put, unlist_for
 from ringpool._core.ring cimport (
     CLOSED,

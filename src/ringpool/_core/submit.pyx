@@ -9,7 +9,7 @@ exactly the class that defines it, so each face gets its own.
 from cpython.object cimport PyObject, PyTypeObject
 
 from ringpool._core.admission cimport admit, check_callable, make_job
-from ringpool._core.engine cimport Engine
+from ringpool._core.engine cimport Engine, core_of_pool
 from ringpool._core.future cimport FutureBase, future_start
 from ringpool._core.layout cimport FOREVER, NOW, Core, Worker
 from ringpool._core.parking cimport deadline_of
@@ -22,7 +22,7 @@ from ringpool._core.python cimport (
     add_method,
     current_thread_state,
 )
-from ringpool._core.worker cimport run_started
+from ringpool._core.run cimport run_started
 
 cdef PyObject* _submit(PyObject* self, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames) except NULL:
     return admit(<Engine>self, args, nargs, kwnames, FOREVER)
@@ -43,11 +43,9 @@ cdef PyObject* _submit_within(PyObject* self, PyObject* const* args, Py_ssize_t 
 cdef PyObject* _call_in_place(PyObject* self, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames) except NULL:
     # What a job is without a queue and a worker: the floor of the benchmarks.
     # Nothing of it is counted.
-    cdef Core* core = (<Engine>self).core
+    cdef Core* core = core_of_pool(<Engine>self)
     cdef PyObject* job
     cdef Worker me
-    if core == NULL:
-        raise RuntimeError(f"{type(<Engine>self).__name__}.__init__() was not called")
     if nargs < 1:
         raise TypeError("_call_in_place() missing 1 required positional argument: 'fn'")
     check_callable(args[0])

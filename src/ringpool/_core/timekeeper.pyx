@@ -14,7 +14,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libcpp cimport bool
 
 from ringpool._core.core cimport core_release, unfinished
-from ringpool._core.engine cimport Engine
+from ringpool._core.engine cimport Engine, core_of_pool
 from ringpool._core.layout cimport Core, Entry, Objects, Timer, now_ns, object_put
 from ringpool._core.parking cimport gate_wake_all, sleep_until_woken
 from ringpool._core.python cimport Py_DECREF, Py_INCREF
@@ -138,7 +138,7 @@ cdef void _call_all(Core* core) noexcept:
 
 def keep_time(Engine pool not None):
     """Start the queue's timekeeper, unless it has one. Raises RuntimeError when no thread can be started."""
-    cdef Core* core = pool.core
+    cdef Core* core = core_of_pool(pool)
     cdef TimekeeperMain main
     cdef uint32_t nobody = 0
     if core.keepers.load() or not core.keepers.cas(nobody, 1):
@@ -166,7 +166,7 @@ def call_at(Engine pool not None, int64_t due, call):
     cdef bool soonest = False
     cdef uint64_t timer
     cdef Entry nobody
-    cdef Core* core = pool.core
+    cdef Core* core = core_of_pool(pool)
     Py_INCREF(<PyObject*>call)
     core.shelf.lock.lock()
     timer = core.shelf.set_timer(due, nobody, <PyObject*>call, &soonest)
@@ -184,9 +184,9 @@ def call_off(Engine pool not None, timer):
     cdef int64_t due = timer[0]
     cdef uint64_t number = timer[1]
     cdef PyObject* call
-    pool.core.shelf.lock.lock()
-    call = pool.core.shelf.drop_timer(due, number)
-    pool.core.shelf.lock.unlock()
+    core_of_pool(pool).shelf.lock.lock()
+    call = core_of_pool(pool).shelf.drop_timer(due, number)
+    core_of_pool(pool).shelf.lock.unlock()
     if call != NULL:
         Py_DECREF(call)
 

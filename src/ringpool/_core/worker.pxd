@@ -8,106 +8,17 @@ from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint32_t
 
 from ringpool._core.core cimport deliver, tell_if_quiet
-from ringpool._core.future cimport (
-    FutureBase,
-    extension_of,
-    future_arguments,
-    future_drop_call,
-    future_put_back,
-    future_run_callbacks,
-    future_settle_loudly,
-    future_settle_quietly,
-    future_start,
-)
-from ringpool._core.layout cimport FOREVER, NOW, Core, Entry, Extension, Worker, coarse_now_ns, now_ns, relax
+from ringpool._core.future cimport FutureBase, future_run_callbacks, future_start
+from ringpool._core.layout cimport FOREVER, NOW, Core, Worker, now_ns, relax
 from ringpool._core.parking cimport gate_wake_all, gate_wake_one, list_idle, unlist_idle, wake_all
-from ringpool._core.python cimport (
-    Py_DECREF,
-    Py_INCREF,
-    PyContext_Enter,
-    PyContext_Exit,
-    PyContext_New,
-    PyTuple_GET_SIZE,
-    call,
-    context_is_empty,
-    context_of,
-    current_thread_state,
-    give,
-    interpreter_calls,
-    take_exception,
-)
+from ringpool._core.python cimport Py_DECREF, interpreter_calls
+from ringpool._core.planned cimport run_planned
 from ringpool._core.ring cimport ring_is_closed, ring_is_drained
+from ringpool._core.run cimport run_started
 from ringpool._core.shelf cimport all_taken, take_next, tell_workers, work_ready
 
 cdef enum:
     SAFE_POINT_JOBS = 64        # jobs between two safe points where the interpreter's wish cannot be seen
-
-
-cdef inline bint run_started(Core* core, Worker* me, FutureBase job, bint delivers) noexcept:
-    # The caller owns a reference to job, holds it until this returns, and has
-    # moved it to RUNNING.  True: there may be callbacks, which the caller runs.
-    cdef PyObject* before = me.current.relaxed()
-    cdef PyObject* outcome
-    cdef PyObject* context = job.context
-    cdef PyObject* own
-    cdef uint32_t failed = 0
-    cdef size_t positional = job.nargs
-    cdef bint watched
-    if job.kwnames != NULL:
-        positional -= PyTuple_GET_SIZE(job.kwnames)
-    cdef Extension* extension = extension_of(job)
-    cdef int64_t timed = 0
-    me.started.bump()
-    if core.watched:
-        me.began.set(coarse_now_ns())
-        if extension != NULL and extension.sampled:
-            timed = now_ns()
-            me.waits.note(timed - extension.wish.since)
-    me.current.release(<PyObject*>job)
-    if context != NULL and PyContext_Enter(context) != 0:
-        outcome = NULL
-    else:
-        outcome = call(me.thread, job.call[0], future_arguments(job), positional, job.kwnames)
-    if timed:
-        me.runs.note(now_ns() - timed)
-    if outcome == NULL:
-        failed = core.failed_flags
-        outcome = take_exception()
-    if context != NULL:
-        PyContext_Exit(context)
-    elif core.copies_context:
-        own = context_of(me.thread)
-        if not context_is_empty(own):       # the next job must not see what this one set
-            fresh_context()
-    # Seen by whoever inspects the workers: the reference may be dropped only
-    # after nobody can have found it here.  Pairs with inspect().
-    me.current.store(before)
-    if core.inspecting.load():
-        core.inspection.lock()
-        core.inspection.unlock()
-    if core.planned.relaxed() and outcome.ob_type == core.again_type:
-        me.delay = (<Again>outcome).delay
-        Py_DECREF(outcome)
-        if future_put_back(job, &me.again):
-            return False
-        me.delay = -1               # somebody settled it by hand
-        outcome = <PyObject*>None
-        Py_INCREF(outcome)
-    if failed:
-        me.failed.bump()
-    else:
-        me.succeeded.bump()
-    if delivers and core.keep.relaxed():
-        # Before anybody can see the result: who has seen it and then lets
-        # another job go gets them from results() in that order.
-        give(<PyObject*>job)
-        deliver(core, <PyObject*>job)
-    watched = not future_settle_quietly(job, outcome, failed)
-    me.answered = watched
-    if watched:
-        future_settle_loudly(job, outcome, failed)
-    future_drop_call(job)
-    return watched
 
 
 cdef inline void run_taken(Core* core, Worker* me, PyObject* job) noexcept:
@@ -124,26 +35,6 @@ cdef inline void run_taken(Core* core, Worker* me, PyObject* job) noexcept:
             future_run_callbacks(<FutureBase>job)
         Py_DECREF(job)
     me.taken.bump()
-
-
-cdef inline void enter_fresh_context() noexcept:
-    cdef PyObject* own = PyContext_New()
-    if own != NULL:
-        PyContext_Enter(own)
-        Py_DECREF(own)
-
-
-cdef inline void leave_context() noexcept:
-    cdef PyObject* own = context_of(current_thread_state())
-    if own != NULL:
-        Py_INCREF(own)              # the thread's is the only reference, and Exit still looks at it
-        PyContext_Exit(own)
-        Py_DECREF(own)
-
-
-cdef inline void fresh_context() noexcept:
-    leave_context()
-    enter_fresh_context()
 
 
 cdef inline PyObject* take(Core* core, Worker* me) noexcept:
@@ -188,7 +79,7 @@ cdef inline bint work(Core* core, Worker* me, object safe_point) noexcept:
                 relax()                         # a producer has claimed its position and is not done
                 continue
         list_idle(&core.idlers, me)
-        if nothing_to_wait_for(core) and unlist_idle(&core.idlers, me):
+        if has_something_to_do(core) and unlist_idle(&core.idlers, me):
             continue
         tell_if_quiet(core)
         if park_idle(core, me):
@@ -204,7 +95,7 @@ cdef inline bint work(Core* core, Worker* me, object safe_point) noexcept:
     return left
 
 
-cdef inline bint nothing_to_wait_for(Core* core) noexcept:
+cdef inline bint has_something_to_do(Core* core) noexcept:
     return work_ready(core) or (ring_is_closed(&core.ring) and all_taken(core))
 
 
@@ -271,15 +162,6 @@ cdef class StopFlag:
     cdef Core* core
 
 
-cdef class Again:
-    cdef int64_t delay                  # nanoseconds
-
-
-cdef void run_planned(Core* core, Worker* me, PyObject* job) noexcept
-cdef bint settle_unrun(FutureBase job, error, uint32_t kind) except -1
-cdef void come_again(Core* core, Entry* place, int64_t delay) noexcept
-cdef bint hasten(Core* core, PyObject* job) noexcept
-
 cdef int hire(Core* core, object initializer, object finalizer, set threads, object name) except -1
 cdef hire_for_queued(Core* core, initializer, finalizer, set threads, name, bint draining=*)
 cdef bint on_worker_of(Core* core) noexcept
@@ -292,6 +174,3 @@ cdef bint may_run_here(Core* core) noexcept
 cdef void belong_to(Core* core) noexcept
 cdef Core* this_core() noexcept
 cdef Worker* this_worker() noexcept
-cdef resolve_queued(Core* core, broken_message)
-cdef resolve_later(Core* core)
-cdef bint fail(FutureBase job, exception) except -1

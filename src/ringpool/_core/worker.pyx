@@ -8,24 +8,16 @@ import threading
 from concurrent.futures.thread import BrokenThreadPool
 
 from cpython.object cimport PyObject
-from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
-from libcpp cimport bool
+from libc.stdint cimport int32_t, uint32_t
 
-from ringpool._core.core cimport core_close, core_release, deliver, tell_if_quiet, unfinished
+from ringpool._core.core cimport core_close, core_release, unfinished
 from ringpool._core.future cimport (
-    ASKED,
-    CANCELLED_AND_NOTIFIED,
-    DROPPED,
-    EXPIRED,
-    FAILED,
-    FINISHED,
     PENDING,
     PHASE,
-    RUNNING,
     FutureBase,
+    extension_of,
     future_lock,
     future_run_callbacks,
-    future_settle,
     future_start,
     future_unlock,
     is_planned,
@@ -33,7 +25,6 @@ from ringpool._core.future cimport (
 from ringpool._core.layout cimport (
     FOREVER,
     Core,
-    Entry,
     Held,
     Here,
     Waiter,
@@ -41,32 +32,17 @@ from ringpool._core.layout cimport (
     Worker,
     name_this_thread,
     now_ns,
-    relax,
     roster_put,
     roster_retire,
     this_thread,
 )
-from ringpool._core.parking cimport (
-    gate_enter,
-    gate_leave,
-    gate_wake_all,
-    gate_wake_one,
-    sleep_until_woken,
-    wake_all,
-)
-from ringpool._core.python cimport Py_DECREF, Py_INCREF, Py_XINCREF, current_thread_state
-from ringpool._core.ring cimport ring_is_closed, ring_is_drained
-from ringpool._core.shelf cimport (
-    allow_workers,
-    shelf_close,
-    shelf_put_back,
-    shelf_put_down,
-    take_any,
-    take_later,
-    tell_if_runnable,
-    tell_workers,
-    work_ready,
-)
+from ringpool._core.parking cimport gate_enter, gate_leave, gate_wake_all, sleep_until_woken
+from ringpool._core.python cimport Py_DECREF, Py_XINCREF, current_thread_state
+from ringpool._core.ring cimport ring_is_closed
+from ringpool._core.shelf cimport allow_workers, work_ready
+
+from ringpool._core.resolve cimport resolve_queued
+from ringpool._core.run cimport fresh_context, run_in_fresh_context
 
 from ringpool._core.future import set_worker_hooks
 
@@ -333,213 +309,11 @@ cdef object _start(Core* core, initializer, finalizer, WorkerMain spare_of, set 
     return None
 
 
-# ---- jobs with a plan -----------------------------------------------------------------
-
-cdef class Again:
-    """What an attempt returns that is not to be the last: *delay*, in nanoseconds, until the next."""
-
-    def __init__(self, int64_t delay):
-        self.delay = delay
-
-
-cdef void run_planned(Core* core, Worker* me, PyObject* job) noexcept:
-    # A job from the shelf, whose reference and place the caller owns.
-    cdef Entry place = me.place
-    cdef Held held
-    cdef int64_t hold = -1
-    held.place = &place
-    held.outer = me.held
-    me.held = &held
-    me.place.job = NULL                         # what a wait inside of it may take has its own
-    if place.judged:
-        hold = _judge(<FutureBase>job, place.since)
-        if hold >= 0 and shelf_put_back(core, &place, hold):
-            me.held = held.outer
-            return
-        core.shelf.judging.sub(1)               # until now it took a place in the queue
-    if core.stop_asked.load():
-        _cancel(<FutureBase>job)                # taken before the purge, and not started
-    gate_wake_one(&core.room)
-    me.delay = -1
-    if is_planned(<FutureBase>job):
-        extension_of(<FutureBase>job).wish.since = place.since
-    if not future_start(<FutureBase>job):
-        core.unrun.tombstones.sub(1)
-        Py_INCREF(job)
-        deliver(core, job)
-    elif run_started(core, me, <FutureBase>job, True):
-        future_run_callbacks(<FutureBase>job)
-    me.held = held.outer            # what comes now, destructors too, does not hold its key
-    if me.delay >= 0:
-        core.again.add(1)
-        shelf_put_down(core, &place, True)
-        come_again(core, &place, me.delay)
-        return
-    shelf_put_down(core, &place, False)
-    Py_DECREF(job)
-    me.taken.bump()
-
-
-cdef void _cancel(FutureBase job) noexcept:
-    if future_settle(job, 1 << PENDING, CANCELLED_AND_NOTIFIED, NULL):
-        future_run_callbacks(job)
-
-
-cdef int64_t _judge(FutureBase job, int64_t since) noexcept:
-    # Asks the plan whether the job may start: negative: it may, or has just been
-    # resolved; else for how many ns nothing may.
-    cdef uint32_t state = future_lock(job)
-    cdef PyObject* plan = job.call[0] if state & PHASE == PENDING else NULL
-    Py_XINCREF(plan)
-    future_unlock(job, state)
-    if plan == NULL:
-        return -1
-    plan_of = <object>plan
-    Py_DECREF(plan)
-    try:
-        verdict = plan_of.verdict((now_ns() - since) * 1e-9)
-        if verdict is None:
-            return -1
-        if isinstance(verdict, float):
-            return <int64_t>(<double>verdict * 1e9)
-        expired, error = verdict
-        if settle_unrun(job, error, EXPIRED if expired else DROPPED):
-            plan_of.given_up(job, expired)
-    except BaseException:
-        logger.exception("exception in what decides whether a job may start: it starts")
-    return -1
-
-
-cdef bint settle_unrun(FutureBase job, error, uint32_t kind) except -1:
-    # Ends a job that has not started; False: it has, or has ended.
-    Py_INCREF(<PyObject*>error)
-    if not future_settle(job, 1 << PENDING, FINISHED | FAILED | kind, <PyObject*>error):
-        Py_DECREF(<PyObject*>error)
-        return False
-    future_run_callbacks(job)
-    return True
-
-
-cdef void come_again(Core* core, Entry* place, int64_t delay) noexcept:
-    # Takes over the reference.  Whoever asks for the end says so and then purges
-    # the shelf: under the lock, either we see that or the purge finds the job.  A
-    # cancel() in between finds it PENDING, and then either it or we find the
-    # other's change: the state, the timer.
-    cdef bool soonest = False
-    cdef uint64_t timer = 0
-    cdef PyObject* job = place.job
-    cdef bint ends
-    Py_INCREF(job)
-    core.shelf.lock.lock()
-    ends = core.stop_asked.load() or core.hurried.load() or (<FutureBase>job).state.load() & ASKED
-    if ends:
-        core.shelf.free_key(place[0])
-        core.shelf.look()
-    elif delay > 0:
-        timer = core.shelf.set_timer(now_ns() + delay, place[0], NULL, &soonest)
-    if timer == 0 and not ends:
-        place.since = now_ns()
-        core.shelf.add(place[0])
-    core.shelf.lock.unlock()
-    if timer == 0:
-        tell_if_runnable(core)
-    elif soonest:
-        core.clock.parker.unpark()
-    if ends:
-        _resolve(core, job, None)
-    elif (<FutureBase>job).state.load() & PHASE != PENDING:
-        hasten(core, job)
-    Py_DECREF(job)
-
-
-cdef bint hasten(Core* core, PyObject* job) noexcept:
-    # A job that is due later is due now.
-    cdef Entry entry
-    cdef bint found
-    core.shelf.lock.lock()
-    found = core.shelf.hasten(job, &entry)
-    if found:
-        if entry.arrival == 0:
-            core.shelf.arrivals += 1
-            entry.arrival = core.shelf.arrivals
-        core.shelf.add(entry)
-    core.shelf.lock.unlock()
-    if found:
-        tell_workers(core)
-    return found
-
-
-# ---- resolving what no worker will run ----------------------------------------------
-
 cdef _break(Core* core):
     # An initializer failed: refuse what comes, resolve what is queued.
     core.broken.store(1)
     core_close(core)
     resolve_queued(core, INITIALIZER_FAILED)
-
-
-cdef resolve_queued(Core* core, broken_message):
-    # Everything still in the queue: cancelled, or failed with BrokenThreadPool.
-    # The purge is counted first: items of maps, which are not in the queue, go by it.
-    cdef PyObject* job
-    core.purges.add(1)
-    gate_wake_all(&core.mapping)
-    if core.stop_asked.load():
-        shelf_close(core)                       # or a key that we free would start the next of its jobs
-    while True:
-        job = take_any(core)
-        if job != NULL:
-            _resolve(core, job, broken_message)
-        elif not ring_is_closed(&core.ring) or ring_is_drained(&core.ring):
-            break
-        else:
-            relax()                             # a producer has claimed its position and is not done
-    if ring_is_closed(&core.ring):
-        wake_all(&core.idlers)                  # who waited for a key or a time
-    else:
-        tell_if_runnable(core)
-    tell_if_quiet(core)
-
-
-cdef resolve_later(Core* core):
-    # What is not due yet, and nothing will wait for a time from now on.
-    cdef PyObject* job
-    core.hurried.store(1)
-    job = take_later(core)
-    while job != NULL:
-        _resolve(core, job, None)
-        job = take_later(core)
-    if ring_is_closed(&core.ring):
-        wake_all(&core.idlers)
-    else:
-        tell_if_runnable(core)                  # a key was freed
-    tell_if_quiet(core)
-
-
-cdef _resolve(Core* core, PyObject* job, broken_message):
-    try:
-        if broken_message is None:
-            future_settle(<FutureBase>job, 1 << PENDING, CANCELLED_AND_NOTIFIED, NULL)
-        else:
-            fail(<FutureBase>job, BrokenThreadPool(broken_message))
-    finally:
-        core.unrun.tombstones.sub(1)
-        Py_INCREF(job)
-        deliver(core, job)
-        core.removed.add(1)
-        gate_wake_one(&core.room)
-        # Last, when the books are right: a callback may wait for the end.
-        future_run_callbacks(<FutureBase>job)
-        Py_DECREF(job)
-
-
-cdef bint fail(FutureBase job, exception) except -1:
-    cdef PyObject* error = <PyObject*>exception
-    Py_INCREF(error)
-    if future_settle(job, 1 << PENDING | 1 << RUNNING, FINISHED | FAILED, error):
-        return True
-    Py_DECREF(error)
-    return False
 
 
 # ---- from inside a job ------------------------------------------------------------------
@@ -582,11 +356,7 @@ cdef bint run_in_place(Core* core, Worker* me, FutureBase job) noexcept:
         me.held = worker_before.held
     here.core = core
     here.worker = me
-    if core.copies_context:
-        enter_fresh_context()
-    watched = run_started(core, me, job, False)
-    if core.copies_context:
-        leave_context()
+    watched = run_in_fresh_context(core, me, job)
     here.core = core_before
     here.worker = worker_before
     here.main = main_before
@@ -672,7 +442,6 @@ def _run_here(FutureBase job, bint forever):
     cdef Here* here = &this_thread()
     cdef Core* core = here.core if here.core != NULL else here.hiring
     cdef Worker* me = here.worker
-    cdef bint watched
     if core == NULL or job.unrun != &core.unrun or not may_run_here(core):
         return
     if is_planned(job):
@@ -691,12 +460,7 @@ def _run_here(FutureBase job, bint forever):
             me.thread = current_thread_state()
         if future_start(job):
             core.unrun.tombstones.add(1)
-            if core.copies_context:
-                enter_fresh_context()
-            watched = run_started(core, me, job, False)
-            if core.copies_context:
-                leave_context()
-            if watched:
+            if run_in_fresh_context(core, me, job):
                 future_run_callbacks(job)
         if here.worker == NULL:
             roster_retire(core, me)

@@ -1,0 +1,149 @@
+"""Jobs from the shelf that a worker has taken: judged, run, put down, and perhaps to come again."""
+
+import logging
+
+from cpython.object cimport PyObject
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libcpp cimport bool
+
+from ringpool._core.core cimport deliver
+from ringpool._core.future cimport (
+    ASKED,
+    CANCELLED_AND_NOTIFIED,
+    DROPPED,
+    EXPIRED,
+    PENDING,
+    PHASE,
+    FutureBase,
+    extension_of,
+    future_lock,
+    future_run_callbacks,
+    future_settle,
+    future_start,
+    future_unlock,
+    is_planned,
+)
+from ringpool._core.layout cimport Core, Entry, Held, Worker, now_ns
+from ringpool._core.parking cimport gate_wake_one
+from ringpool._core.python cimport Py_DECREF, Py_INCREF, Py_XINCREF
+from ringpool._core.resolve cimport resolve, settle_unrun
+from ringpool._core.run cimport run_started
+from ringpool._core.shelf cimport shelf_put_back, shelf_put_down, tell_if_runnable, tell_workers
+
+logger = logging.getLogger("ringpool")
+
+
+cdef void run_planned(Core* core, Worker* me, PyObject* job) noexcept:
+    # A job from the shelf, whose reference and place the caller owns.
+    cdef Entry place = me.place
+    cdef Held held
+    cdef int64_t hold = -1
+    held.place = &place
+    held.outer = me.held
+    me.held = &held
+    me.place.job = NULL                         # what a wait inside of it may take has its own
+    if place.judged:
+        hold = _judge(<FutureBase>job, place.since)
+        if hold >= 0 and shelf_put_back(core, &place, hold):
+            me.held = held.outer
+            return
+        core.shelf.judging.sub(1)               # until now it took a place in the queue
+    if core.stop_asked.load():
+        _cancel(<FutureBase>job)                # taken before the purge, and not started
+    gate_wake_one(&core.room)
+    me.delay = -1
+    if is_planned(<FutureBase>job):
+        extension_of(<FutureBase>job).wish.since = place.since
+    if not future_start(<FutureBase>job):
+        core.unrun.tombstones.sub(1)
+        Py_INCREF(job)
+        deliver(core, job)
+    elif run_started(core, me, <FutureBase>job, True):
+        future_run_callbacks(<FutureBase>job)
+    me.held = held.outer            # what comes now, destructors too, does not hold its key
+    if me.delay >= 0:
+        shelf_put_down(core, &place, True)
+        come_again(core, &place, me.delay)
+        return
+    shelf_put_down(core, &place, False)
+    Py_DECREF(job)
+    me.taken.bump()
+
+
+cdef void _cancel(FutureBase job) noexcept:
+    if future_settle(job, 1 << PENDING, CANCELLED_AND_NOTIFIED, NULL):
+        future_run_callbacks(job)
+
+
+cdef int64_t _judge(FutureBase job, int64_t since) noexcept:
+    # Asks the plan whether the job may start: negative: it may, or has just been
+    # resolved; else for how many ns nothing may.
+    cdef uint32_t state = future_lock(job)
+    cdef PyObject* plan = job.call[0] if state & PHASE == PENDING else NULL
+    Py_XINCREF(plan)
+    future_unlock(job, state)
+    if plan == NULL:
+        return -1
+    plan_of = <object>plan
+    Py_DECREF(plan)
+    try:
+        verdict = plan_of.verdict((now_ns() - since) * 1e-9)
+        if verdict is None:
+            return -1
+        if isinstance(verdict, float):
+            return <int64_t>(<double>verdict * 1e9)
+        expired, error = verdict
+        if settle_unrun(job, error, EXPIRED if expired else DROPPED):
+            plan_of.given_up(job, expired)
+    except BaseException:
+        logger.exception("exception in what decides whether a job may start: it starts")
+    return -1
+
+
+cdef void come_again(Core* core, Entry* place, int64_t delay) noexcept:
+    # Takes over the reference.  Whoever asks for the end says so and then purges
+    # the shelf: under the lock, either we see that or the purge finds the job.  A
+    # cancel() in between finds it PENDING, and then either it or we find the
+    # other's change: the state, the timer.
+    cdef bool soonest = False
+    cdef uint64_t timer = 0
+    cdef PyObject* job = place.job
+    cdef bint ends
+    Py_INCREF(job)
+    core.shelf.lock.lock()
+    ends = core.stop_asked.load() or core.hurried.load() or (<FutureBase>job).state.load() & ASKED
+    if ends:
+        core.shelf.free_key(place[0])
+        core.shelf.look()
+    elif delay > 0:
+        timer = core.shelf.set_timer(now_ns() + delay, place[0], NULL, &soonest)
+    if timer == 0 and not ends:
+        place.since = now_ns()
+        core.shelf.add(place[0])
+    core.shelf.lock.unlock()
+    if timer == 0:
+        tell_if_runnable(core)
+    elif soonest:
+        core.clock.parker.unpark()
+    if ends:
+        resolve(core, job, None)
+    elif (<FutureBase>job).state.load() & PHASE != PENDING:
+        hasten(core, job)
+    Py_DECREF(job)
+
+
+cdef bint hasten(Core* core, PyObject* job) noexcept:
+    # A job that is due later is due now.
+    cdef Entry entry
+    cdef bint found
+    core.shelf.lock.lock()
+    found = core.shelf.hasten(job, &entry)
+    if found:
+        if entry.arrival == 0:
+            core.shelf.arrivals += 1
+            entry.arrival = core.shelf.arrivals
+        core.shelf.add(entry)
+    core.shelf.lock.unlock()
+    if found:
+        tell_workers(core)
+    return found

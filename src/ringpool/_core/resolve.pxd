@@ -1,0 +1,13 @@
+# Jobs that no worker will run.
+
+from cpython.object cimport PyObject
+from libc.stdint cimport uint32_t
+
+from ringpool._core.future cimport FutureBase
+from ringpool._core.layout cimport Core
+
+cdef bint settle_unrun(FutureBase job, error, uint32_t kind) except -1
+cdef bint fail(FutureBase job, exception) except -1
+cdef resolve(Core* core, PyObject* job, broken_message)
+cdef resolve_queued(Core* core, broken_message)
+cdef resolve_later(Core* core)
