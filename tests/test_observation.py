@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import sys
 import threading
 import time
 
@@ -10,6 +11,7 @@ import pytest
 from ringpool import Job, WorkerQueue
 
 WAIT = 30
+HAS_STACKS = getattr(sys, "_is_gil_enabled", lambda: True)()
 
 
 def fail():
@@ -97,7 +99,8 @@ def test_running_jobs_are_listed_the_longest_first_with_their_stacks(gate):
         gate.open()
     assert [job.future for job in jobs] == [first, second]
     assert jobs[0].age > jobs[1].age >= 0
-    assert all("in __call__" in job.stack and job.thread.startswith("seen_") for job in jobs)
+    assert all(job.thread.startswith("seen_") for job in jobs)
+    assert all("in __call__" in job.stack if HAS_STACKS else job.stack is None for job in jobs)
     assert queue.running() == ()
 
 

@@ -3,6 +3,7 @@
 import gc
 import logging
 import re
+import sys
 import threading
 import weakref
 
@@ -11,6 +12,7 @@ import pytest
 from ringpool import Job, JobDropped, Retry, WorkerQueue
 
 WAIT = 30
+HAS_STACKS = getattr(sys, "_is_gil_enabled", lambda: True)()
 MOMENT = 0.1  # seconds in which what must not happen would have happened
 
 
@@ -54,7 +56,7 @@ def test_a_job_that_is_stuck_is_reported_once(gate, log, named):
         assert level == "WARNING"
         name = "export" if named else re.escape(stands_still.__qualname__)
         assert re.match(name + r" has been running in watched for 0\.\d s on thread watched_0: <Future", text)
-        assert "in stands_still" in text and "self._open.wait" in text
+        assert ("in stands_still" in text and "self._open.wait" in text) == HAS_STACKS
         assert queue.stats().stuck == 1
         gate.open()
 
@@ -88,7 +90,8 @@ def test_running_names_the_jobs_and_their_age(gate):
         gate.wait_until_entered(2)
         plain, named = sorted(queue.running(stacks=True), key=lambda job: job.name == "named")
         assert named.name == "named" and "Gate" in plain.name
-        assert all(0 <= job.age < WAIT and "_open.wait" in job.stack for job in (plain, named))
+        assert all(0 <= job.age < WAIT for job in (plain, named))
+        assert all("_open.wait" in job.stack if HAS_STACKS else job.stack is None for job in (plain, named))
         gate.open()
 
 

@@ -68,7 +68,7 @@ def running(queue: "WorkerQueue", stacks: bool) -> tuple[RunningJob, ...]:
     """The jobs that run, the longest first; with *stacks*, what their threads are at."""
     jobs = core.running(queue)
     names = {thread.ident: thread.name for thread in threading.enumerate()}
-    frames = sys._current_frames() if stacks else {}
+    frames = _frames() if stacks else {}
     found = []
     for ident, future, began, fn in jobs:
         stack = "".join(traceback.format_stack(frames[ident])) if ident in frames else None
@@ -76,6 +76,14 @@ def running(queue: "WorkerQueue", stacks: bool) -> tuple[RunningJob, ...]:
         found.append(RunningJob(future, names.get(ident, "?"), max(0.0, (now() - began) * 1e-9), stack, name))
     frames.clear()  # our own is among them, and refers to it
     return tuple(sorted(found, key=lambda job: -job.age))
+
+
+def _frames():
+    # Without the GIL another thread may run on while its frames are read, and what
+    # is read then may be no frame any more: the interpreter would crash.
+    if getattr(sys, "_is_gil_enabled", lambda: True)():
+        return sys._current_frames()
+    return {threading.get_ident(): sys._getframe()}
 
 
 def report(queue: "WorkerQueue") -> StopReport:

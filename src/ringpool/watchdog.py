@@ -52,6 +52,6 @@ class Watchdog:
         for one in running(queue, True):
             if one.future is job.future:
                 logger.warning(
-                    "%s has been running in %s for %.1f s on thread %s: %r\n%s",
-                    one.name, queue.name, one.age, one.thread, one.future, one.stack,
+                    "%s has been running in %s for %.1f s on thread %s: %r%s",
+                    one.name, queue.name, one.age, one.thread, one.future, f"\n{one.stack}" if one.stack else "",
                 )  # fmt: skip
