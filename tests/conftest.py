@@ -78,6 +78,19 @@ def in_threads(n, fn, *args):
 
 
 @pytest.fixture
+def adds_up():
+    """Asserts that the parts of a snapshot make up what was accepted."""
+
+    def check(stats):
+        assert stats.accepted == sum(
+            getattr(stats, part)
+            for part in ("queued", "in_flight", "succeeded", "failed", "cancelled", "dropped", "expired")
+        )
+
+    return check
+
+
+@pytest.fixture
 def run_in_threads():
     return in_threads
 

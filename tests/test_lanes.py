@@ -337,7 +337,7 @@ def test_lanes_that_make_no_sense_are_refused(lanes, error):
     """
     Reserves of more workers than there are among them.
     """
-    with pytest.raises(error, match="lanes must"):
+    with pytest.raises(error, match="(lanes|workers) must"):
         WorkerQueue(2, 4, lanes=lanes)
 
 
@@ -347,13 +347,13 @@ def test_a_queue_cannot_become_smaller_than_its_reserves(dispatch):
     """
     meeting = threading.Barrier(3)
     lanes = {"a": Lane(reserve=1), "b": Lane(reserve=1), "c": Lane()}
-    with WorkerQueue(3, 4, lanes=lanes, dispatch=dispatch) as queue:
-        with pytest.raises(ValueError, match=r"workers must be at least what the lanes reserve \(2\), got 1"):
-            queue.resize(1)
+    with WorkerQueue(4, 4, lanes=lanes, dispatch=dispatch) as queue:
+        with pytest.raises(ValueError, match="workers must be at least 3: what the lanes reserve, and one for lanes"):
+            queue.resize(2)
         assert queue.stats().resizes == 0
         jobs = [queue.submit(Job(meeting.wait, WAIT, lane=lane)) for lane in "abc"]
         assert sorted(job.result(WAIT) for job in jobs) == [0, 1, 2]
-        queue.resize(2)
+        queue.resize(3)
         assert queue.submit(Job(int, lane="a")).result(WAIT) == 0
 
 

@@ -30,7 +30,7 @@ KINDS = pytest.mark.parametrize("kind", [PLAIN, PLANNED, HOOKED], ids=["plain", 
 
 
 @pytest.fixture
-def make(gate):
+def make(gate, adds_up):
     """A queue of one worker, which stands at the gate, filled to its capacity; and the jobs in it."""
     queues = []
 
@@ -47,18 +47,6 @@ def make(gate):
     for queue in queues:
         assert queue.stop(WAIT).complete
         adds_up(queue.stats())
-
-
-def adds_up(stats):
-    assert stats.accepted == (
-        stats.queued
-        + stats.in_flight
-        + stats.succeeded
-        + stats.failed
-        + stats.cancelled
-        + stats.dropped
-        + stats.expired
-    )
 
 
 # ---- each policy -----------------------------------------------------------------------

@@ -18,18 +18,6 @@ def filled(gate, capacity=2, **options):
     return queue, [queue.try_submit(int) for _ in range(capacity)]
 
 
-def adds_up(stats):
-    assert stats.accepted == (
-        stats.queued
-        + stats.in_flight
-        + stats.succeeded
-        + stats.failed
-        + stats.cancelled
-        + stats.dropped
-        + stats.expired
-    )
-
-
 # ---- a function that decides ---------------------------------------------------------------
 
 
@@ -269,7 +257,7 @@ def test_a_stop_releases_the_producers_that_wait(gate, planned):
 
 @pytest.mark.parametrize("name", ["caller_runs", "drop_newest", "drop_oldest", "return", "raise", "block"])
 @pytest.mark.parametrize("options", [{}, {"lanes": {"a": Lane()}}, {"on_start": lambda future: None}], ids=repr)
-def test_every_job_ends_once_whatever_producers_and_a_stop_do(run_in_threads, name, options):
+def test_every_job_ends_once_whatever_producers_and_a_stop_do(run_in_threads, adds_up, name, options):
     """Four producers against two workers and four places: each future ends, each counter agrees."""
     queue = WorkerQueue(2, 4, overflow=name, **options)
     ran = []

@@ -48,7 +48,7 @@ def test_a_coroutine_is_no_answer():
     async def limit():
         return None
 
-    with pytest.raises(TypeError, match="rate_limit must not be one for asyncio: it returned coroutine"):
+    with pytest.raises(TypeError, match="rate_limit must be an ordinary function: it returned coroutine"):
         rate.as_seconds(limit())
 
 
@@ -164,5 +164,5 @@ class TestPyrate:
             return True
 
         limiter.try_acquire = try_acquire
-        with pytest.raises(TypeError, match="limiter must not be one for asyncio: it returned coroutine"):
+        with pytest.raises(TypeError, match="limiter must be an ordinary function: it returned coroutine"):
             rate.pyrate(limiter)()

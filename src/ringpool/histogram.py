@@ -20,7 +20,7 @@ from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from typing import Self
 
-from ringpool import amounts
+from ringpool import checks
 
 SUB_BUCKETS = 16  # in each power of two; the error is at most 1/16 of the time
 BUCKETS = 960  # bucket_of(2**63 - 1) + 1
@@ -133,7 +133,7 @@ class Histogram:
         The time of nearest rank, rounded up to the end of its bucket: never
         less than the exact one, and at most 6.25 % more.
         """
-        amounts.number("p", p, most=100.0)
+        checks.number("p", p, most=100.0)
         if not self._count:
             return None
         # In whole numbers: 99.9 / 100 * 1000 as floats is a little more than 999.

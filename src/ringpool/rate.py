@@ -12,7 +12,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from ringpool import amounts
+from ringpool import checks
 
 RateLimit = Callable[[], float | timedelta | bool | None]
 
@@ -38,10 +38,10 @@ def as_seconds(answer: Any) -> float:
         raise TypeError(
             "rate_limit must return None or True for now, or the seconds to wait; got False, which does not say when"
         )
-    seconds = amounts.seconds_of(answer)
+    seconds = checks.seconds_of(answer)
     if seconds is not None:
         return seconds
-    _refuse_awaitable("rate_limit", answer)
+    checks.ordinary("rate_limit", answer)
     if isinstance(answer, float):
         raise ValueError(f"rate_limit must return a finite number of seconds, got {answer!r}")
     raise TypeError(f"rate_limit must return None or True for now, or the seconds to wait; got {answer!r}")
@@ -103,7 +103,7 @@ def pyrate(limiter: Any, name: str = "ringpool") -> RateLimit:
         raise TypeError(f"name must be a str, got {name!r}")
 
     def now_or_never(value: Any) -> Any:
-        _refuse_awaitable("limiter", value)
+        checks.ordinary("limiter", value)
         return value
 
     def ask() -> float | None:
@@ -114,11 +114,3 @@ def pyrate(limiter: Any, name: str = "ringpool") -> RateLimit:
         return max(milliseconds / 1000, _AGAIN)
 
     return ask
-
-
-def _refuse_awaitable(name: str, value: Any) -> None:
-    if hasattr(value, "__await__"):
-        close = getattr(value, "close", None)
-        if close is not None:
-            close()  # or Python warns of a coroutine that nobody awaited
-        raise TypeError(f"{name} must not be one for asyncio: it returned {type(value).__name__}, to be awaited")

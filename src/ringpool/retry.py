@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal
 
-from ringpool import amounts, checks
+from ringpool import checks
 from ringpool.retry_after import asked_delay
 from ringpool.retry_budget import RetryBudget
 
@@ -96,9 +96,9 @@ class Retry:
             if isinstance(attempts, bool):
                 raise TypeError(f"attempts must be a whole number or None, got {attempts!r}")
             attempts = checks.whole_number("attempts", attempts, least=1)
-        base = amounts.number("base", self.base)
-        cap = amounts.number("cap", self.cap)
-        multiplier = amounts.number("multiplier", self.multiplier, least=1.0)
+        base = checks.number("base", self.base)
+        cap = checks.number("cap", self.cap)
+        multiplier = checks.number("multiplier", self.multiplier, least=1.0)
         if cap < base:
             raise ValueError(f"cap must be at least base, which is {base:g}, got {cap:g}")
         if self.jitter not in ("full", "equal", "none"):
@@ -145,30 +145,21 @@ class Retry:
         What a function given to :class:`Retry` raises comes out of here, as
         does TypeError or ValueError for a *wait* that returns no seconds.
         """
-        if self.attempts is not None and attempt >= self.attempts:
-            return None
-        if not isinstance(error, Exception) or isinstance(error, CancelledError):
-            return None
-        if self.give_up is not None and _is_one(error, self.give_up):
-            return None
         state = None
         if self.wait is not None or self.stop is not None or self.retry is not None:
             state = RetryState(attempt, error, elapsed, slept)
-        if self.retry is not None:
-            if not _answer("retry", self.retry(state)):
-                return None
-        elif not _is_one(error, self.on):
+        if not self._takes(attempt, error, state):
             return None
         if self.wait is None:
             delay = self._backoff(attempt)
         else:
-            delay = _seconds("wait", _answer("wait", self.wait(state)))
+            delay = _seconds("wait", checks.ordinary("wait", self.wait(state)))
         asked = asked_delay(error)
         if asked is not None and asked > delay:
             delay = asked
         if self.stop is not None and state is not None:
             state.upcoming_sleep = delay
-            if _answer("stop", self.stop(state)):
+            if checks.ordinary("stop", self.stop(state)):
                 return None
         if self.budget is not None and not self.budget.try_withdraw():
             return None
@@ -180,6 +171,9 @@ class Retry:
 
         Asks neither *stop* nor *wait* and takes nothing from the budget.
         """
+        return self._takes(attempt, error, None if self.retry is None else RetryState(attempt, error, None, 0.0))
+
+    def _takes(self, attempt, error, state):
         if self.attempts is not None and attempt >= self.attempts:
             return False
         if not isinstance(error, Exception) or isinstance(error, CancelledError):
@@ -187,7 +181,7 @@ class Retry:
         if self.give_up is not None and _is_one(error, self.give_up):
             return False
         if self.retry is not None:
-            return bool(_answer("retry", self.retry(RetryState(attempt, error, None, 0.0))))
+            return bool(checks.ordinary("retry", self.retry(state)))
         return _is_one(error, self.on)
 
     def _backoff(self, attempt: int) -> float:
@@ -290,22 +284,13 @@ def _check_strategy(name: str, value: Any) -> None:
 def _is_one(error: BaseException, errors: Errors) -> bool:
     if isinstance(errors, (type, tuple)):
         return isinstance(error, errors)
-    return bool(_answer("on and give_up", errors(error)))
-
-
-def _answer(name: str, value: Any) -> Any:
-    if hasattr(value, "__await__"):
-        close = getattr(value, "close", None)
-        if close is not None:
-            close()  # or Python warns of a coroutine that nobody awaited
-        raise TypeError(f"{name} must be an ordinary function: it returned {type(value).__name__}, to be awaited")
-    return value
+    return bool(checks.ordinary("on and give_up", errors(error)))
 
 
 def _seconds(name: str, value: Any) -> float:
     if isinstance(value, timedelta):
         value = value.total_seconds()
-    seconds = amounts.seconds_of(value)
+    seconds = checks.seconds_of(value)
     if seconds is not None:
         return seconds
     if isinstance(value, float):

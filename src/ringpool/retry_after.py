@@ -5,7 +5,7 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from ringpool import amounts
+from ringpool import checks
 
 
 def asked_delay(error: BaseException) -> float | None:
@@ -59,15 +59,15 @@ def _seconds(value: Any) -> float | None:
     if isinstance(value, bytes):
         value = value.decode("latin-1")
     if not isinstance(value, str):
-        return amounts.seconds_of(value)
+        return checks.seconds_of(value)
     try:
-        return amounts.seconds_of(float(value))
+        return checks.seconds_of(float(value))
     except ValueError:
         pass
     try:
         date = parsedate_to_datetime(value)
         if date.tzinfo is None:  # "-0000": UTC without saying whose
             date = date.replace(tzinfo=UTC)
-        return amounts.seconds_of(date.timestamp() - time.time())
+        return checks.seconds_of(date.timestamp() - time.time())
     except (TypeError, ValueError, OverflowError, IndexError):
         return None

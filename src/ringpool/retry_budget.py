@@ -6,7 +6,7 @@ from datetime import timedelta
 from threading import get_ident
 from typing import TypeVar
 
-from ringpool import amounts, checks
+from ringpool import checks
 
 T = TypeVar("T")
 
@@ -61,9 +61,9 @@ class RetryBudget:
         *,
         clock: Callable[[], float] = time.monotonic,
     ):
-        self._ratio = amounts.number("ratio", ratio, most=1000.0)
+        self._ratio = checks.number("ratio", ratio, most=1000.0)
         self._minimum = checks.whole_number("minimum", minimum, least=0)
-        self._per = amounts.number("per", per, least=0.001)
+        self._per = checks.number("per", per, least=0.001)
         if not callable(clock):
             raise TypeError(f"clock must be a callable that returns seconds, got {clock!r}")
         self._clock = clock

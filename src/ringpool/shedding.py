@@ -2,7 +2,7 @@
 
 import math
 
-from ringpool import amounts
+from ringpool import checks
 
 
 class CoDel:
@@ -49,8 +49,8 @@ class CoDel:
     __slots__ = ("_count", "_dropping", "_due", "_interval", "_last", "_next", "_owed", "_target")
 
     def __init__(self, target: float = 0.1, interval: float = 1.0):
-        self._target = amounts.number("target", target, positive=True)
-        self._interval = amounts.number("interval", interval, positive=True)
+        self._target = checks.number("target", target, positive=True)
+        self._interval = checks.number("interval", interval, positive=True)
         if self._interval < self._target:
             raise ValueError(f"interval must be at least target, which is {self._target:g}, got {self._interval:g}")
         self._due: float | None = None

@@ -117,7 +117,10 @@ class RunningJob:
     age: float = field(default=0.0, compare=False)
     """Seconds since it began, on a clock of some milliseconds."""
     stack: str | None = field(default=None, compare=False, repr=False)
-    """What its thread was at, as a traceback; None: nobody asked."""
+    """
+    What its thread was at, as a traceback; None: nobody asked, or there is no GIL, without which no other thread's
+    frames can be read while it runs.
+    """
     name: str = field(default="?", compare=False)
     """What the job was called in ``Job(name=)``, or its function."""
 

@@ -90,7 +90,7 @@ class WorkerQueue(Engine):
         report_unread: log the error of a failed job, when its future is
             dropped, if nobody has looked at it.
         stuck_after: seconds after which a running job is logged, once, with
-            the stack of its thread; None: never.
+            the stack of its thread (where there is a GIL); None: never.
         on_start, on_done, on_drop: called with the future, on the thread at
             hand; on_retry: with future, error, and seconds until the next
             attempt. What they raise is logged.
@@ -450,7 +450,7 @@ class WorkerQueue(Engine):
     # ---- observe -------------------------------------------------------------------
 
     def running(self, *, stacks: bool = False) -> tuple[RunningJob, ...]:
-        """The jobs that run, the longest first; with *stacks*, what their threads are at."""
+        """The jobs that run, the longest first; with *stacks*, and where there is a GIL, what their threads are at."""
         return observing.running(self, stacks)
 
     def stats(self) -> Stats:

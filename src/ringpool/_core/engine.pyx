@@ -49,7 +49,7 @@ from ringpool._core.python cimport (
     track_late,
 )
 from ringpool._core.ring cimport ring_close, ring_is_closed, ring_take
-from ringpool._core.shelf cimport configure_like, take_any, unlock_after_fork
+from ringpool._core.shelf cimport ANY, configure_like, take_unstarted, unlock_after_fork
 from ringpool._core.resolve cimport fail, resolve_later, resolve_queued
 from ringpool._core.worker cimport is_hiring_for, on_worker_of, this_worker
 
@@ -231,7 +231,7 @@ cdef class Engine:
             old.ring.overflowing.store(0)
         unlock_after_fork(old)
         while True:
-            job = take_any(old)
+            job = take_unstarted(old, ANY)
             if job == NULL:
                 break
             _fail_after_fork(<FutureBase>job)

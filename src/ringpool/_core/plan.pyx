@@ -29,7 +29,15 @@ from ringpool._core.layout cimport Core, Entry, Extension, Waiter, Worker, now_n
 from ringpool._core.parking cimport gate_enter, gate_leave, gate_wake_all, sleep_until_woken, wake_all
 from ringpool._core.python cimport Py_DECREF, Py_INCREF, current_thread_state
 from ringpool._core.ring cimport CLOSED, PUT, Put, ring_is_closed
-from ringpool._core.shelf cimport absorb, allow_workers, queue_put, take_oldest, tell_if_runnable, tell_workers
+from ringpool._core.shelf cimport (
+    OLDEST,
+    absorb,
+    allow_workers,
+    queue_put,
+    take_unstarted,
+    tell_if_runnable,
+    tell_workers,
+)
 from ringpool._core.planned cimport come_again, hasten
 from ringpool._core.resolve cimport settle_unrun
 from ringpool._core.worker cimport hire_for_queued, run_in_place, this_core, this_worker, works_for
@@ -156,7 +164,7 @@ def drop_oldest(Engine pool not None, uint32_t lane, error):
     Returns its future and whether this has ended it; (None, False): there is none.
     """
     cdef Core* core = core_of_pool(pool)
-    cdef PyObject* job = take_oldest(core, lane)
+    cdef PyObject* job = take_unstarted(core, OLDEST, lane)
     if job == NULL:
         return None, False
     future = <object>job

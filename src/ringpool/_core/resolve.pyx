@@ -20,7 +20,7 @@ from ringpool._core.layout cimport Core, relax
 from ringpool._core.parking cimport gate_wake_all, gate_wake_one, wake_all
 from ringpool._core.python cimport Py_DECREF, Py_INCREF
 from ringpool._core.ring cimport ring_is_closed, ring_is_drained
-from ringpool._core.shelf cimport shelf_close, take_any, take_later, tell_if_runnable
+from ringpool._core.shelf cimport ANY, LATER, shelf_close, take_unstarted, tell_if_runnable
 
 
 cdef bint settle_unrun(FutureBase job, error, uint32_t kind) except -1:
@@ -51,7 +51,7 @@ cdef resolve_queued(Core* core, broken_message):
     if core.stop_asked.load():
         shelf_close(core)                       # or a key that we free would start the next of its jobs
     while True:
-        job = take_any(core)
+        job = take_unstarted(core, ANY)
         if job != NULL:
             resolve(core, job, broken_message)
         elif not ring_is_closed(&core.ring) or ring_is_drained(&core.ring):
@@ -69,10 +69,10 @@ cdef resolve_later(Core* core):
     # What is not due yet, and nothing will wait for a time from now on.
     cdef PyObject* job
     core.hurried.store(1)
-    job = take_later(core)
+    job = take_unstarted(core, LATER)
     while job != NULL:
         resolve(core, job, None)
-        job = take_later(core)
+        job = take_unstarted(core, LATER)
     if ring_is_closed(&core.ring):
         wake_all(&core.idlers)
     else:

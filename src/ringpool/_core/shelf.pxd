@@ -48,6 +48,12 @@ from ringpool._core.ring cimport (
 )
 
 
+cdef enum Which:
+    ANY             # due or not, behind a key too
+    LATER           # not due
+    OLDEST          # of a lane's lowest level, which its next job would wait for
+
+
 cdef inline void absorb(Core* core) noexcept nogil:
     # Under the lock: from the ring to the shelf, where what was in the ring has
     # arrived before whatever is put on the shelf next.
@@ -81,43 +87,26 @@ cdef inline PyObject* take_next(Core* core, Entry* place) noexcept nogil:
     return job
 
 
-cdef inline PyObject* take_any(Core* core) noexcept nogil:
-    # Any job that has not started, due or not, to be resolved without being run.
+cdef inline PyObject* take_unstarted(Core* core, Which which, uint64_t lane=0) noexcept nogil:
+    # A job that has not started, to be resolved without being run; NULL: none.
     cdef PyObject* job = NULL
     cdef Entry entry
+    cdef bint found
     if not core.planned.load():
-        return <PyObject*>ring_take(&core.ring)
+        return <PyObject*>ring_take(&core.ring) if which != LATER else NULL
     core.shelf.lock.lock()
-    absorb(core)
-    job = core.shelf.take_stranded()
-    if job == NULL and core.shelf.pick_any(&entry):
-        job = entry.job
-    core.shelf.lock.unlock()
-    return job
-
-
-cdef inline PyObject* take_later(Core* core) noexcept nogil:
-    # A job that is not due, to be resolved without being run.
-    cdef PyObject* job = NULL
-    cdef Entry entry
-    core.shelf.lock.lock()
-    if core.shelf.pick_later(&entry):
-        job = entry.job
-    core.shelf.lock.unlock()
-    return job
-
-
-cdef inline PyObject* take_oldest(Core* core, uint64_t lane) noexcept nogil:
-    # Of the jobs that the lane's next one would wait for: the lowest level's oldest.
-    cdef PyObject* job = NULL
-    cdef Entry entry
-    if not core.planned.load():
-        return <PyObject*>ring_take(&core.ring)
-    core.shelf.lock.lock()
-    absorb(core)
-    job = core.shelf.take_stranded()
-    if job == NULL and core.shelf.pick_oldest(lane, &entry):
-        job = entry.job
+    if which != LATER:
+        absorb(core)
+        job = core.shelf.take_stranded()
+    if job == NULL:
+        if which == ANY:
+            found = core.shelf.pick_any(&entry)
+        elif which == LATER:
+            found = core.shelf.pick_later(&entry)
+        else:
+            found = core.shelf.pick_oldest(lane, &entry)
+        if found:
+            job = entry.job
     core.shelf.lock.unlock()
     return job
 
