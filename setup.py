@@ -18,8 +18,8 @@ CORE = "src/ringpool/_core"
 SANITIZE = os.environ.get("RINGPOOL_SANITIZE", "")
 # in the order of a job's way, where each may use those before it
 MODULES = (
-    "future", "record", "resolve", "planned", "worker", "engine", "timekeeper", "plan", "counts",
-    "submit", "batch", "results",
+    "future", "record", "resolve", "planned", "worker", "waiting", "engine", "timekeeper", "plan",
+    "counts", "submit", "batch", "results",
 )  # fmt: skip
 STRESS = os.environ.get("RINGPOOL_STRESS") == "1"
 

@@ -51,8 +51,8 @@ MAY_IMPORT = {
     "__main__": {"commands", "version"},
 }  # fmt: skip
 CORE = """
-    layout python ring parking shelf future record core resolve run planned worker admission engine timekeeper plan
-    counts submit batch results _stress
+    layout python ring parking shelf future record core resolve run planned worker waiting admission engine timekeeper
+    plan counts submit batch results _stress
 """.split()
 
 

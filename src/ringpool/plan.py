@@ -99,13 +99,22 @@ class Plan:
                 timer = call_at(self.queue, due, partial(call, future))
                 future.add_done_callback(partial(_call_off, self.queue, timer))
 
-    def refuse_wait(self) -> None:
-        """Somebody is about to wait for it who holds its key. Unless its time may be up first, that would never end."""
-        if self.expires is None and self.deadline is None:
+    def refuse_wait(self, full: bool) -> None:
+        """
+        Somebody is about to wait for it who holds its key, or whose lane is *full* of jobs that wait like this. Unless
+        its time may be up first, that would never end.
+        """
+        if self.expires is not None or self.deadline is not None:
+            return
+        if full:
             raise DeadlockError(
-                f"{self.job.title} waits for the key {self.job.key!r}, "
-                f"which the job that waits for it holds until its own end"
+                f"{self.job.title} waits for a place in the lane {self.job.lane!r}, "
+                f"all of which are held by jobs that wait for jobs of that lane"
             )
+        raise DeadlockError(
+            f"{self.job.title} waits for the key {self.job.key!r}, "
+            f"which the job that waits for it holds until its own end"
+        )
 
     def _hasten(self, future):
         # Ended before it was due: its place is to be cleared now, not then. In an attempt, it has none.

@@ -53,11 +53,16 @@ from ringpool._core.shelf cimport ANY, configure_like, take_unstarted, unlock_af
 from ringpool._core.resolve cimport fail, resolve_later, resolve_queued
 from ringpool._core.worker cimport is_hiring_for, on_worker_of, this_worker
 
+import ringpool._core.waiting                   # what a worker does before it waits in a job
 from ringpool._core.worker import FORKED
 
 
 
 # ---- the pool object -------------------------------------------------------------------
+
+cdef int was_not_made(Engine self) except -1:
+    raise RuntimeError(f"{type(self).__name__}.__init__() was not called")
+
 
 cdef class Engine:
     """

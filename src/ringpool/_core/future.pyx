@@ -22,13 +22,18 @@ cdef tuple DESCRIPTIONS = ("pending", "running", "cancelled", "cancelled", "fini
 # Called before a thread waits for a job of an engine: what a worker of that very
 # engine does in place of a wait, or against it.
 cdef run_here = None
+cdef wait_is_over = None
 cdef hire_spare = None
 
 
-def set_worker_hooks(run, hire):
-    """Both take the future. *run*: for our own wait, and whether that has no limit; *hire*: for a wait that is not ours."""
-    global run_here, hire_spare
+def set_worker_hooks(run, over, hire):
+    """
+    *run* takes the future and whether our own wait for it has no limit; when it returns true, *over* is called after
+    that wait. *hire* takes the future: for a wait that is not ours.
+    """
+    global run_here, wait_is_over, hire_spare
     run_here = run
+    wait_is_over = over
     hire_spare = hire
 
 
@@ -398,14 +403,22 @@ cdef _overwrite(FutureBase self, value, uint32_t failed):
 
 cdef uint32_t _wait_until_done(FutureBase self, timeout) except? 0:
     # The state, FINISHED; raises CancelledError and TimeoutError.
-    cdef Waiter waiter
     cdef int64_t deadline = deadline_of(timeout)
+    cdef uint32_t state = self.state.acquire()
+    if state & PHASE == PENDING and state & OWNED and run_here(self, deadline == FOREVER):
+        try:
+            return _sleep_until_done(self, deadline)
+        finally:
+            wait_is_over()
+    return _sleep_until_done(self, deadline)
+
+
+cdef uint32_t _sleep_until_done(FutureBase self, int64_t deadline) except? 0:
+    cdef Waiter waiter
     cdef Extension* extension
     cdef uint32_t state = self.state.acquire()
     cdef int woken = 1
     cdef bint may_look_out = False
-    if state & PHASE == PENDING and state & OWNED:
-        run_here(self, deadline == FOREVER)
     if state & PHASE < CANCELLED:
         extension = future_extension(self)
         state = future_lock(self)

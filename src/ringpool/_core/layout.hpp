@@ -133,6 +133,11 @@ struct alignas(LINE) Worker {
     Word<std::int64_t> asleep;      // since when it sleeps for want of a job; 0: it does not
     Word<std::int64_t> slept_ns;    // how long it did, before
     Times waits, runs;              // of the jobs that were sampled
+    // Of a wait inside of its job, for another of this pool; under roster_lock.
+    struct _object *waits_in = nullptr;     // the job that does; it may be over if that is not the current one
+    struct _object *waits_for = nullptr;    // the other, where the wait has no limit of time
+    std::uint32_t waits_lane = 0;           // the lane of that one, and how many of its places stand still for it
+    std::uint32_t waits_places = 0;
     Entry inbox;                    // a job given to it while it was idle; under Shelf::lock, then its own
 };
 

@@ -179,6 +179,10 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         Word[int64_t] slept_ns
         Times waits
         Times runs
+        PyObject* waits_in
+        PyObject* waits_for
+        uint32_t waits_lane
+        uint32_t waits_places
         Entry inbox
 
     cdef cppclass Idlers:

@@ -20,7 +20,7 @@ from ringpool._core.parking cimport gate_wake_all, sleep_until_woken
 from ringpool._core.python cimport Py_DECREF, Py_INCREF
 from ringpool._core.ring cimport ring_is_closed
 from ringpool._core.shelf cimport tell_workers, work_ready
-from ringpool._core.worker cimport belong_to, call_quietly, hire_for_queued
+from ringpool._core.worker cimport belong_to, call_quietly, hire_for_queued, make_up_for_waits
 
 cdef enum:
     SOON_NS = 10_000_000            # when there is no memory to go on: try again after this
@@ -66,6 +66,7 @@ cdef class TimekeeperMain:
             if core.elastic.load() and work_ready(core):
                 # Of the workers there may be, some have left, and the others may be busy.
                 hire_for_queued(core, self.initializer, self.finalizer, self.threads, self.prefix)
+            make_up_for_waits(core, self.initializer, self.finalizer, self.threads, self.prefix)
             _call(&calls)
             if closed and unfinished(core) == 0:
                 return

@@ -9,7 +9,7 @@ from libc.stdint cimport int64_t, uint32_t
 
 from ringpool._core.core cimport deliver, tell_if_quiet
 from ringpool._core.future cimport FutureBase, future_run_callbacks, future_start
-from ringpool._core.layout cimport FOREVER, NOW, Core, Worker, now_ns, relax
+from ringpool._core.layout cimport FOREVER, NOW, Core, Here, Worker, now_ns, relax
 from ringpool._core.parking cimport gate_wake_all, gate_wake_one, list_idle, unlist_idle, wake_all
 from ringpool._core.python cimport Py_DECREF, interpreter_calls
 from ringpool._core.planned cimport run_planned
@@ -164,6 +164,8 @@ cdef class StopFlag:
 
 cdef int hire(Core* core, object initializer, object finalizer, set threads, object name) except -1
 cdef hire_for_queued(Core* core, initializer, finalizer, set threads, name, bint draining=*)
+cdef hire_spare(FutureBase job)
+cdef make_up_for_waits(Core* core, initializer, finalizer, set threads, prefix)
 cdef bint on_worker_of(Core* core) noexcept
 cdef bint works_for(Core* core) noexcept
 cdef bint keeps_time_of(Core* core) noexcept
@@ -172,5 +174,7 @@ cdef bint is_hiring_for(Core* core) noexcept
 cdef bint may_run_here(Core* core) noexcept
 # of this thread: what it knows of itself is worker.pyx's, since each module has its own this_thread()
 cdef void belong_to(Core* core) noexcept
+cdef Here* calling_thread() noexcept
+cdef Worker* seat_of_this_thread() noexcept
 cdef Core* this_core() noexcept
 cdef Worker* this_worker() noexcept

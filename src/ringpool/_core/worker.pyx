@@ -11,17 +11,7 @@ from cpython.object cimport PyObject
 from libc.stdint cimport int32_t, uint32_t
 
 from ringpool._core.core cimport core_close, core_release, unfinished
-from ringpool._core.future cimport (
-    PENDING,
-    PHASE,
-    FutureBase,
-    extension_of,
-    future_lock,
-    future_run_callbacks,
-    future_start,
-    future_unlock,
-    is_planned,
-)
+from ringpool._core.future cimport FutureBase
 from ringpool._core.layout cimport (
     FOREVER,
     Core,
@@ -43,12 +33,6 @@ from ringpool._core.shelf cimport allow_workers, work_ready
 
 from ringpool._core.resolve cimport resolve_queued
 from ringpool._core.run cimport fresh_context, run_in_fresh_context
-
-from ringpool._core.future import set_worker_hooks
-
-cdef extern from "Python.h":
-    int Py_EnterRecursiveCall(const char*) except -1
-    void Py_LeaveRecursiveCall() noexcept
 
 cdef enum:
     NEW, ALIVE, ABANDONED
@@ -123,6 +107,7 @@ cdef class WorkerMain:
             self.threads.discard(thread)
             self.core.spares.sub(1)
             allow_workers(self.core, 0, 0, 0)
+            make_up_for_waits(self.core, self.initializer, self.finalizer, self.threads, self.prefix)
         this_thread().core = NULL
         this_thread().main = NULL
         gate_wake_all(&self.core.quiet)
@@ -248,31 +233,59 @@ cdef hire_for_queued(Core* core, initializer, finalizer, set threads, name, bint
         pass                                    # the least number of workers is there
 
 
-def _hire_spare(FutureBase job):
-    """
-    Called by a worker before it waits, in a way we cannot serve in place, for a
-    job of its own pool: one more worker empties the queue and leaves.
-    """
+cdef hire_spare(FutureBase job):
+    # By a worker before it waits, in a way we cannot serve in place, for a job of
+    # its own pool: one more worker empties the queue and leaves.
     cdef Core* core = this_thread().core
     cdef WorkerMain mine
     cdef uint32_t expected = 0
-    if core == NULL or job.unrun != &core.unrun or core.idlers.count.load() or not works_for(core):
-        return                              # an idle worker has been woken, or will be
-    mine = <WorkerMain>this_thread().main
-    if not mine.has_spare.cas(expected, 1):
+    if core == NULL or job.unrun != &core.unrun or not works_for(core):
         return
+    mine = <WorkerMain>this_thread().main
+    core.roster_lock.lock()
+    mine.worker.waits_in = mine.worker.current.relaxed()
+    core.roster_lock.unlock()
+    if core.idlers.count.load() or not mine.has_spare.cas(expected, 1):
+        return                              # an idle worker has been woken, or will be
+    interrupted = _start_spare(core, mine, mine.initializer, mine.finalizer, mine.threads, mine.prefix)
+    if interrupted is not None:
+        raise interrupted
+
+
+cdef make_up_for_waits(Core* core, initializer, finalizer, set threads, prefix):
+    # After jobs became ready that no producer has hired for, and maybe all workers
+    # wait for just these: while fewer than max_workers are at work, a spare helps.
+    cdef WorkerMain nobody
+    cdef uint32_t waiting = 0
+    cdef size_t i
+    if not work_ready(core) or core.idlers.count.load() or core.idlers.searching.load():
+        return                              # who looks for work finds it
+    core.roster_lock.lock()
+    for i in range(core.roster.size()):
+        waiting += core.roster[i].waits_in != NULL and core.roster[i].waits_in == core.roster[i].current.relaxed()
+    core.roster_lock.unlock()
+    if core.started.load() + core.spares.load() >= core.max_workers.load() + core.gone.load() + waiting:
+        return                              # and so does who is at work, or leaves: it looks once more
+    nobody = WorkerMain()
+    nobody.has_spare.store(1)
+    try:
+        _start_spare(core, nobody, initializer, finalizer, threads, prefix)
+    except Exception:
+        pass                                # it will be tried again when one leaves, or something else is due
+
+
+cdef _start_spare(Core* core, WorkerMain of, initializer, finalizer, set threads, prefix):
+    # As _start.  The caller has set has_spare.
     core.spares.add(1)
     allow_workers(core, 0, 0, 0)
     try:
-        interrupted = _start(core, mine.initializer, mine.finalizer, mine, mine.threads, mine.prefix)
+        return _start(core, initializer, finalizer, of, threads, prefix)
     except BaseException:
-        mine.has_spare.store(0)
+        of.has_spare.store(0)
         core.spares.sub(1)
         allow_workers(core, 0, 0, 0)
         gate_wake_all(&core.quiet)
         raise
-    if interrupted is not None:
-        raise interrupted
 
 
 cdef object _start(Core* core, initializer, finalizer, WorkerMain spare_of, set threads, prefix):
@@ -368,6 +381,15 @@ cdef void belong_to(Core* core) noexcept:
     this_thread().core = core
 
 
+cdef Here* calling_thread() noexcept:
+    return &this_thread()
+
+
+cdef Worker* seat_of_this_thread() noexcept:
+    # The worker that it is, whatever it runs in place.
+    return (<WorkerMain>this_thread().main).worker
+
+
 cdef Core* this_core() noexcept:
     return this_thread().core
 
@@ -404,68 +426,3 @@ def current_stop_flag():
     flag.core = this_thread().core
     flag.core.references.add(1)
     return flag
-
-
-cdef bint _has_key_of(Worker* me, FutureBase job) noexcept:
-    # Does a job that stands on this worker's stack hold the key behind which `job`
-    # waits?  Equal hashes are equal keys.
-    cdef Held* held = me.held if me != NULL and extension_of(job).wish.keyed else NULL
-    while held != NULL:
-        if held.place.keyed and held.place.key == extension_of(job).wish.key:
-            return True
-        held = held.outer
-    return False
-
-
-cdef _refuse_to_wait(FutureBase job):
-    # Its plan says so, and how.
-    cdef uint32_t state = future_lock(job)
-    cdef PyObject* plan = job.call[0] if state & PHASE == PENDING else NULL
-    Py_XINCREF(plan)
-    future_unlock(job, state)
-    if plan == NULL:
-        return
-    waited_for = <object>plan
-    Py_DECREF(plan)
-    waited_for.refuse_wait()
-
-
-def _run_here(FutureBase job, bint forever):
-    """
-    Called by a thread before it waits for a job, *forever* or for a time: runs
-    that job in place where the wait could not end, unless somebody else has
-    started it. Raises DeadlockError where nobody could start it.
-
-    That is on a worker of the same pool, and in a signal handler that stands on
-    top of a submit which is starting the pool's first worker.
-    """
-    cdef Here* here = &this_thread()
-    cdef Core* core = here.core if here.core != NULL else here.hiring
-    cdef Worker* me = here.worker
-    if core == NULL or job.unrun != &core.unrun or not may_run_here(core):
-        return
-    if is_planned(job):
-        # Its key, its lane and its back-off are the shelf's business.
-        if forever and _has_key_of(me, job):
-            _refuse_to_wait(job)
-        _hire_spare(job)
-        return
-    Py_EnterRecursiveCall(" while a job waits for a job")
-    try:
-        if me == NULL:
-            me = new Worker()
-            if not roster_put(core, me):
-                del me
-                raise MemoryError
-            me.thread = current_thread_state()
-        if future_start(job):
-            core.unrun.tombstones.add(1)
-            if run_in_fresh_context(core, me, job):
-                future_run_callbacks(job)
-        if here.worker == NULL:
-            roster_retire(core, me)
-    finally:
-        Py_LeaveRecursiveCall()
-
-
-set_worker_hooks(_run_here, _hire_spare)

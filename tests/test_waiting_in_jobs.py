@@ -1,0 +1,152 @@
+"""A job that waits for another of its queue, which is not ready yet or has no place: made up for, or refused."""
+
+import threading
+from concurrent import futures
+
+import pytest
+
+from ringpool import DeadlockError, Job, Lane, Retry, WorkerQueue, current_job
+
+WAIT = 30
+SHORT = 0.02
+
+
+def own_wait(future):
+    return future.result()
+
+
+def standard_wait(future):
+    futures.wait([future])
+    return future.result(0)
+
+
+@pytest.fixture(params=["shared", "ready"])
+def dispatch(request):
+    return request.param
+
+
+@pytest.fixture(params=[own_wait, standard_wait])
+def wait(request):
+    return request.param
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_all_workers_may_wait_for_jobs_that_are_not_due(dispatch, wait, workers):
+    """
+    When those become due nobody else is there to run them: the queue hires for the time of the wait.
+    """
+    with WorkerQueue(workers, 16, dispatch=dispatch) as queue:
+
+        def parent(n):
+            return wait(queue.submit_later(SHORT, int, n))
+
+        jobs = [queue.submit(parent, str(n)) for n in range(workers)]
+        assert [job.result(WAIT) for job in jobs] == list(range(workers))
+
+
+def test_what_is_waited_for_may_itself_wait_for_what_is_not_due(dispatch, wait):
+    """
+    Several deep on one worker: each wait is made up for, not only the first.
+    """
+    with WorkerQueue(1, 16, dispatch=dispatch) as queue:
+
+        def deep(n):
+            return 1 + wait(queue.submit_later(SHORT, deep, n - 1)) if n else 0
+
+        assert queue.submit(deep, 4).result(WAIT) == 4
+        assert queue.submit(deep, 4).result(WAIT) == 4
+    assert queue.stats().workers == 0
+
+
+def test_a_job_may_wait_for_one_that_is_to_be_tried_again(dispatch, wait):
+    """
+    The back-off leaves nobody behind who would make the next attempt.
+    """
+
+    def flaky():
+        if current_job().attempt < 3:
+            raise OSError("not yet")
+        return "done"
+
+    with WorkerQueue(1, 16, dispatch=dispatch) as queue:
+
+        def parent():
+            return wait(queue.submit(Job(flaky, retry=Retry(attempts=5, base=SHORT))))
+
+        assert queue.submit(parent).result(WAIT) == "done"
+
+
+def test_a_job_may_wait_for_one_that_a_rate_limit_holds_back(dispatch, wait):
+    """
+    The end of the hold is nobody's submit.
+    """
+    answers = iter([None, SHORT, None])
+    with WorkerQueue(1, 16, dispatch=dispatch, rate_limit=lambda: next(answers)) as queue:
+        assert queue.submit(lambda: wait(queue.submit(int, "7"))).result(WAIT) == 7
+
+
+def test_no_more_than_max_workers_are_at_work_when_something_becomes_due(dispatch, gate):
+    """
+    A worker that is busy is not made up for, only one that waits.
+    """
+    with WorkerQueue(1, 16, dispatch=dispatch) as queue:
+        busy = queue.submit(gate)
+        gate.wait_until_entered()
+        due = queue.submit_later(0.0, threading.current_thread)
+        with pytest.raises(TimeoutError):
+            due.result(10 * SHORT)
+        assert queue.stats().workers == 1
+        gate.open()
+        busy.result(WAIT)
+        assert due.result(WAIT).name == f"{queue.name}_0"
+
+
+def test_jobs_that_fill_their_lane_and_wait_for_its_places_are_refused(dispatch):
+    """
+    The last of them is told; the others then get a place.
+    """
+    both = threading.Barrier(2)
+    lanes = {"bulk": Lane(max_workers=2), "web": Lane()}
+    with WorkerQueue(4, 16, dispatch=dispatch, lanes=lanes) as queue:
+
+        def parent():
+            both.wait(WAIT)  # none of the inner ones before both places are taken
+            inner = queue.submit(Job(int, "7", lane="bulk"))
+            both.wait(WAIT)
+            try:
+                return inner.result()
+            except DeadlockError as error:
+                return str(error)
+
+        ends = [queue.submit(Job(parent, lane="bulk")) for _ in range(2)]
+        answers = sorted((end.result(WAIT) for end in ends), key=str)
+    assert answers[0] == 7
+    assert "place in the lane 'bulk'" in answers[1]
+
+
+def test_a_lane_with_a_place_left_refuses_no_wait(dispatch):
+    """
+    Also when the wait before has only just ended: what ran is not waited for any more.
+    """
+    lanes = {"bulk": Lane(max_workers=2), "web": Lane()}
+    with WorkerQueue(3, 64, dispatch=dispatch, lanes=lanes) as queue:
+
+        def parent(n):
+            return queue.submit(Job(int, str(n), lane="bulk")).result()
+
+        for n in range(200):
+            assert queue.submit(Job(parent, n, lane="bulk")).result(WAIT) == n
+
+
+def test_a_wait_with_a_limit_is_not_refused():
+    """
+    It ends by itself.
+    """
+    with WorkerQueue(2, 16, lanes={"bulk": Lane(max_workers=1), "web": Lane()}) as queue:
+
+        def parent():
+            with pytest.raises(TimeoutError):
+                queue.submit(Job(int, "7", lane="bulk")).result(SHORT)
+            return "on"
+
+        assert queue.submit(Job(parent, lane="bulk")).result(WAIT) == "on"
