@@ -71,6 +71,11 @@ class State:
         gate.wait_until_entered()
         return future
 
+    def cancelling(self, queue, gate, until):
+        future = self.running(queue, gate, until)
+        assert not future.cancel()
+        return future
+
     def late(self, queue, gate, until):
         future = queue.submit(Job(lambda: (gate(), self.work())[1], timeout=0.01))
         assert isinstance(future.exception(WAIT), JobTimeout)
@@ -126,6 +131,7 @@ CELLS = [(state, end, RESULT) for state in [*WAITS, "spilled", "running"] for en
 CELLS += [(state, end, CANCELLED) for state in WAITS for end in ENDS]
 CELLS += [("spilled", end, RESULT) for end in ENDS]
 CELLS += [("running", end, ASKED) for end in ENDS]
+CELLS += [("cancelling", end, ASKED) for end in GOES_ON + ENDS]
 CELLS += [("late", end, TIMEOUT) for end in GOES_ON + ENDS]
 
 
