@@ -6,6 +6,7 @@ import threading
 import time
 import weakref
 from concurrent.futures import CancelledError
+from functools import partial
 
 import pytest
 
@@ -98,6 +99,51 @@ def test_the_next_attempt_is_not_before_its_time(queue):
     queue.submit(Job(job, retry=Retry(base=0.05, multiplier=2, jitter="none"))).result(WAIT)
     assert job.at[1] - job.at[0] >= 0.05
     assert job.at[2] - job.at[1] >= 0.1
+
+
+@pytest.mark.parametrize("later", [Job, partial], ids=["planned", "plain"])
+def test_an_attempt_without_a_pause_comes_before_later_jobs(queue, gate, later):
+    """The job keeps the place in which it arrived."""
+    order = []
+
+    def flaky():
+        order.append(f"flaky {current_job().attempt}")
+        if current_job().attempt < 3:
+            raise OSError
+
+    queue.submit(gate)
+    gate.wait_until_entered()
+    queue.submit(Job(order.append, "before"))
+    queue.submit(Job(flaky, retry=AT_ONCE))
+    last = [queue.submit(later(order.append, name)) for name in ("after", "last")][1]
+    gate.open()
+    last.result(WAIT)
+    assert order == ["before", "flaky 1", "flaky 2", "flaky 3", "after", "last"]
+
+
+@pytest.mark.parametrize("later", [Job, partial], ids=["planned", "plain"])
+def test_after_a_pause_a_job_takes_the_place_of_its_arrival_among_those_that_wait(queue, gate, until, later):
+    """What started meanwhile was before it, what waits still and came later is not."""
+    order = []
+
+    def flaky():
+        order.append(f"flaky {current_job().attempt}")
+        if current_job().attempt == 1:
+            raise OSError
+
+    def hold():
+        order.append("meanwhile")
+        gate()
+
+    queue.submit(Job(flaky, retry=Retry(base=0.05, jitter="none")))
+    until(lambda: queue.stats().retrying == 1)
+    queue.submit(Job(hold))
+    last = [queue.submit(later(order.append, name)) for name in ("after", "last")][1]
+    gate.wait_until_entered()
+    until(lambda: queue.stats().retrying == 0)
+    gate.open()
+    last.result(WAIT)
+    assert order == ["flaky 1", "meanwhile", "flaky 2", "after", "last"]
 
 
 def test_a_server_is_believed_when_it_says_how_long_to_wait(queue):
