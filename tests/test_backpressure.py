@@ -55,6 +55,22 @@ class Background:
 # ---- full ------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("arguments", "missing"),
+    [({"workers": 1}, "'capacity'"), ({"capacity": 1}, "'workers'"), ({}, "'workers' and 'capacity'")],
+)
+def test_a_queue_has_no_bound_but_the_one_that_it_is_given(arguments, missing):
+    """So nobody has an unbounded queue, or somebody else's idea of enough, without having said so."""
+    with pytest.raises(TypeError, match=f"missing . required positional arguments?: {missing}"):
+        WorkerQueue(**arguments)
+
+
+@pytest.mark.parametrize("capacity", [None, 0, -1, float("inf")])
+def test_no_capacity_means_without_limit(capacity):
+    with pytest.raises((TypeError, ValueError), match="capacity must be"):
+        WorkerQueue(1, capacity)
+
+
 @pytest.mark.parametrize("capacity", [1, 2, 3, 5, 64])
 def test_the_queue_takes_exactly_its_capacity(gate, capacity):
     """

@@ -8,7 +8,8 @@ import pytest
 
 from ringpool import Stats
 
-DOCS = Path(__file__).parents[1] / "docs"
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
 # A block of Python, and the block of text that follows it, if one does.
 EXAMPLE = re.compile(r"^```python\n(.*?)^```\n(?:\s*^```text\n(.*?)^```\n)?", re.MULTILINE | re.DOTALL)
 
@@ -54,3 +55,47 @@ def test_every_number_of_the_statistics_is_explained():
     cells = re.findall(r"^\| (`.*?) \|", (DOCS / "watching.md").read_text(encoding="utf-8"), re.MULTILINE)
     named = set(re.findall(r"`(\w+)`", " ".join(cells)))
     assert {field.name for field in dataclasses.fields(Stats)} - {"accepted"} <= named
+
+
+@pytest.mark.skipif(not DOCS.is_dir(), reason="tests of an installed wheel: the pages are not here")
+def test_every_file_that_the_readme_names_exists():
+    """
+    Tests in its tables, by their path under tests/, and whatever it links to.
+    """
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    rows = "\n".join(line for line in text.splitlines() if line.startswith("|"))
+    tests = set(re.findall(r"`([\w/]+\.py)`", rows))
+    assert len(tests) > 20
+    assert [name for name in sorted(tests) if not (ROOT / "tests" / name).is_file()] == []
+    assert [link for link in sorted(links_of(text)) if not (ROOT / link).is_file()] == []
+
+
+@pytest.mark.skipif(not DOCS.is_dir(), reason="tests of an installed wheel: the pages are not here")
+def test_every_link_between_pages_leads_somewhere():
+    """
+    To a page that exists, and to a heading that it has; and the README leads to every page.
+    """
+    broken = []
+    for page in sorted(DOCS.glob("*.md")):
+        for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+            name, _, heading = link.partition("#")
+            if "://" in link:
+                continue
+            target = DOCS / name if name else page
+            if not target.is_file() or heading and heading not in headings_of(target):
+                broken.append((page.name, link))
+    assert broken == []
+    linked = links_of((ROOT / "README.md").read_text(encoding="utf-8"))
+    assert {f"docs/{page.name}" for page in DOCS.glob("*.md")} <= linked
+
+
+def links_of(text):
+    """Of a text, the files that it links to."""
+    links = re.findall(r"\]\(([^)\s]+)\)", text)
+    return {link.partition("#")[0] for link in links if "://" not in link and not link.startswith("#")}
+
+
+def headings_of(page):
+    """The anchors that a page has, as they are made of its headings."""
+    titles = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
