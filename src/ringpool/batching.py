@@ -288,15 +288,13 @@ class Batch:
         started = [entry for entry in self.entries if _start(entry.future)]
         try:
             if started:
-                results = _checked(fn, fn([entry.item for entry in started]), len(started))
-                for entry, result in zip(started, results, strict=True):
-                    _settle(entry.future, result)
+                _share(started, _checked(fn, fn([entry.item for entry in started]), len(started)))
         except BaseException as error:
-            for entry in started:
-                _settle(entry.future, error)
+            _fail(started, error)
             raise
         finally:
             self._under_way.discard(self)
+            del self, started  # the error's traceback refers to this frame: it must not refer back to the error
 
     def end(self, job):
         """Called when the job is done, also when it never ran."""
@@ -321,6 +319,16 @@ class Batch:
         for entry in self.entries:
             with suppress(CancelledError):
                 entry.future.exception()
+
+
+def _share(entries, results):
+    for entry, result in zip(entries, results, strict=True):
+        _settle(entry.future, result)
+
+
+def _fail(entries, error):
+    for entry in entries:
+        _settle(entry.future, error)
 
 
 def _start(future):

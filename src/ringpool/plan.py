@@ -184,40 +184,46 @@ class Plan:
             error = raised
         if timer is not None:
             call_off(self.queue, timer)
-        if not attempt.token.acquire(False):
-            assert attempt.error is not None  # written before the token was taken
-            core.end_running(future, attempt.error)
-            core.lateness_ends(self.queue, attempt.replaces)
-            raise attempt.error
-        if not attempt.intime.acquire(False):
-            late = attempt.late
-            late.__cause__ = error  # type: ignore[union-attr]
-            error = late
         try:
+            if not attempt.token.acquire(False):
+                assert attempt.error is not None  # written before the token was taken
+                core.end_running(future, attempt.error)
+                core.lateness_ends(self.queue, attempt.replaces)
+                raise attempt.error
+            if not attempt.intime.acquire(False):
+                late = attempt.late
+                late.__cause__ = error  # type: ignore[union-attr]
+                error = late
+                del late
             return result if error is None else self._try_again(future, error)
         finally:
-            del error, attempt
+            # The error's traceback refers to this frame, and whatever it refers to must not refer back to the error,
+            # or both would live until the collector comes, and so would the report of an error that nobody reads.
+            del self, job, future, attempt, error
 
     def _try_again(self, future, error):
         delay = None
-        if self.retry is not None and not future._asked and not self.queue._stops_now:
-            elapsed = (monotonic_ns() - self.began) * 1e-9
-            try:
-                delay = self.retry.delay_after(self.attempt, error, elapsed=elapsed, slept=self.slept)
-            except BaseException as broken:
-                broken.__context__ = error
-                keep_errors(self.errors, broken)
-                raise
-        if delay is not None and self.deadline is not None and now() + delay * 1e9 >= self.deadline:
-            delay = None
-        if delay is None:
-            keep_errors(self.errors, error)
-            raise error
-        self.errors.append(describe(self.attempt, error))
-        self.queue._settings.call("on_retry", future, error, delay)
-        self.waits_since = monotonic_ns()
-        self.running = None
-        return Again(delay * 1e9)
+        try:
+            if self.retry is not None and not future._asked and not self.queue._stops_now:
+                elapsed = (monotonic_ns() - self.began) * 1e-9
+                try:
+                    delay = self.retry.delay_after(self.attempt, error, elapsed=elapsed, slept=self.slept)
+                except BaseException as broken:
+                    broken.__context__ = error
+                    keep_errors(self.errors, broken)
+                    raise
+            if delay is not None and self.deadline is not None and now() + delay * 1e9 >= self.deadline:
+                delay = None
+            if delay is None:
+                keep_errors(self.errors, error)
+                raise error
+            self.errors.append(describe(self.attempt, error))
+            self.queue._settings.call("on_retry", future, error, delay)
+            self.waits_since = monotonic_ns()
+            self.running = None
+            return Again(delay * 1e9)
+        finally:
+            del self, future, error  # as above
 
     # ---- on the timekeeper ----------------------------------------------------------
 
