@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "watchdog": {"_core", "observing", "tallies"},
     "observing": {"_core", "histogram", "job", "plan", "stats", "tallies"},
     "mapping": {"future"},
-    "progress": {"current", "future"},
+    "progress": {"_core", "current", "future"},
     "racing": {"_core", "future", "progress"},
     "group": {"_core", "future", "progress", "racing"},
     "batching": {"_core", "checks", "errors", "future", "lifecycle"},

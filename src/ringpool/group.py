@@ -201,6 +201,7 @@ class JobGroup:
             self._wait_and_close()
         finally:
             self._state = "left"
+        self._progress.close()
         errors = [] if interruption is None else [interruption]
         # By identity: the body may raise what a job raised, from its result().
         errors += {
@@ -208,8 +209,12 @@ class JobGroup:
             for error in (exc_value, *map(error_of, self._jobs))
             if error is not None and self._is_failure(error)
         }.values()
-        if errors:
-            raise_together("errors in a group of jobs", errors)
+        try:
+            if errors:
+                raise_together("errors in a group of jobs", errors)
+        finally:
+            # Their tracebacks refer to this frame, which must not refer back to them.
+            del self, exc_value, traceback, interruption, errors
 
     def _wait_and_close(self):
         # Who submits is listed in `arriving` before he looks at the state, and we

@@ -107,8 +107,9 @@ class Plan:
         if self.expires is not None or self.deadline is not None:
             return
         if full:
+            lane = next(iter(self.queue._settings.lanes)) if self.job.lane is None else self.job.lane
             raise DeadlockError(
-                f"{self.job.title} waits for a place in the lane {self.job.lane!r}, "
+                f"{self.job.title} waits for a place in the lane {lane!r}, "
                 f"all of which are held by jobs that wait for jobs of that lane"
             )
         raise DeadlockError(

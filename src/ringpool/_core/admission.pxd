@@ -25,6 +25,7 @@ from ringpool._core.python cimport (
     track_early,
 )
 from ringpool._core.record cimport recycler
+from ringpool._core.resolve cimport sweep
 from ringpool._core.ring cimport CLOSED, FULL, NO_MEMORY, PUT, Put, ring_is_closed, ring_length
 from ringpool._core.shelf cimport queue_put, tell_workers
 from ringpool._core.worker cimport hire, hire_for_queued, keeps_time_of, works_for
@@ -225,6 +226,10 @@ cdef inline PyObject* enter(Engine self, Core* core, PyObject* job, Entry* wish,
     if put == PUT:
         tell_workers(core)
         return job
+    if put == FULL and core.unrun.tombstones.load() and (core.planned.load() or works_for(core)) and sweep(core):
+        # Where jobs have no order of their own the next worker clears them away; a
+        # job that submits may be what keeps that worker.
+        put = put_now(core, job, wish, False)
     if put == FULL and deadline == FOREVER and core.decides:
         future = <object>job
         Py_DECREF(job)              # the queue's, which has none

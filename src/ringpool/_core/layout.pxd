@@ -140,7 +140,8 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         bint rerank(PyObject*, int32_t) noexcept
         uint64_t set_timer(int64_t, const Entry&, PyObject*, bool*) noexcept
         PyObject* drop_timer(int64_t, uint64_t) noexcept
-        bint hasten(PyObject*, Entry*) noexcept
+        bint hasten(PyObject*, int64_t, Entry*) noexcept
+        void sweep(bint (*)(PyObject*) noexcept, Objects*) noexcept
         bint count_levels(Levels*, int64_t*) noexcept
         int64_t next_due() noexcept
         bint take_due(int64_t, Timer*) noexcept
@@ -276,6 +277,7 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         Word[uint32_t] queueing
         Word[uint32_t] stuck
         Word[uint32_t] spares
+        Word[uint32_t] waiting
         Mutex roster_lock
         Roster roster
         Retired retired
