@@ -26,7 +26,7 @@ class Job(Generic[T]):
             were submitted, and their retries before the next of them; None: no
             key. Anything hashable; keys of equal hash count as equal.
         lane: one of the queue's lanes; None: the first.
-        delay: seconds before which the job is not started.
+        delay: seconds before which the job is not started; finite.
         expires_in: seconds, from when it was submitted, after which it is not
             started any more and ends in JobExpired; None: never.
         deadline: seconds, from when it was submitted, after which it ends in
