@@ -12,7 +12,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "ringpool"
 MAY_IMPORT = {
     "errors": set(),
     "tallies": set(),
-    "checks": set(),
+    "checks": {"_core"},
     "retry_after": {"checks"},
     "retry_budget": {"checks"},
     "retry": {"checks", "retry_after", "retry_budget"},
@@ -22,20 +22,20 @@ MAY_IMPORT = {
     "lanes": {"checks"},
     "future": {"_core"},
     "lifecycle": {"_core"},
-    "stats": {"future", "histogram"},
+    "stats": {"checks", "future", "histogram"},
     "job": {"checks", "retry"},
     "settings": {"_core", "checks", "errors", "lanes", "rate", "retry", "shedding", "tallies"},
-    "plan": {"_core", "errors", "future", "job", "retry", "tallies"},
+    "plan": {"_core", "checks", "errors", "future", "job", "retry", "tallies"},
     "current": {"_core", "checks", "future", "plan"},
     "overflow": {"_core", "checks", "errors", "future", "job", "plan", "tallies"},
     "watchdog": {"_core", "observing", "tallies"},
     "observing": {"_core", "histogram", "job", "plan", "stats", "tallies"},
     "mapping": {"future"},
     "progress": {"_core", "current", "future"},
-    "racing": {"_core", "future", "progress"},
-    "group": {"_core", "future", "progress", "racing"},
+    "racing": {"_core", "checks", "future", "job", "progress"},
+    "group": {"_core", "checks", "future", "progress", "racing"},
     "batching": {"_core", "checks", "errors", "future", "lifecycle"},
-    "signals": set(),
+    "signals": {"checks"},
     "awaiting": set(),
     "executor": {"_core", "awaiting", "checks", "future", "lifecycle", "mapping"},
     "worker_queue": {
@@ -51,8 +51,8 @@ MAY_IMPORT = {
     "__main__": {"commands", "version"},
 }  # fmt: skip
 CORE = """
-    layout python ring parking shelf future record core resolve run planned worker waiting admission engine timekeeper
-    plan counts submit batch results _stress
+    shown layout python ring parking shelf future record core resolve run planned worker waiting admission engine
+    timekeeper plan counts submit batch results _stress
 """.split()
 
 

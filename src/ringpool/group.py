@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
 
 from ringpool._core.engine import Engine
+from ringpool.checks import shown
 from ringpool.future import Future
 from ringpool.progress import Progress
 from ringpool.racing import error_of, first_success, raise_together
@@ -61,8 +62,8 @@ class JobGroup:
     """
 
     def __init__(self, queue: Engine):
-        if not callable(getattr(queue, "submit", None)):
-            raise TypeError(f"queue must be a WorkerQueue, got {queue!r}")
+        if isinstance(queue, type) or not callable(getattr(queue, "submit", None)):
+            raise TypeError(f"queue must be a WorkerQueue, got {shown(queue)}")
         self._queue = queue
         self._jobs: list[Future[Any]] = []  # of submit(), in order
         self._racers: set[Future[Any]] = set()  # of race(), which may fail

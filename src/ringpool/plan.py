@@ -1,5 +1,6 @@
 """A job on its way: attempts, time limits, and what becomes of it; made only for jobs that ask for any of it."""
 
+import math
 import threading
 from concurrent.futures import CancelledError
 from functools import partial
@@ -11,6 +12,7 @@ from ringpool._core import plan as core
 from ringpool._core.counts import count
 from ringpool._core.timekeeper import call_at, call_off, now
 from ringpool._core.worker import current_future
+from ringpool.checks import shown
 from ringpool.errors import DeadlockError, JobExpired, JobTimeout
 from ringpool.future import Future
 from ringpool.job import Job
@@ -69,6 +71,8 @@ class Plan:
         self.job = job
         self.retry = job.retry if job.retry is not None else settings.retry
         self.timeout = job.timeout if job.timeout is not None else settings.timeout
+        if self.timeout == math.inf:
+            self.timeout = None
         self.deadline = None if job.deadline is None else now() + int(job.deadline * 1e9)
         self.expires = None if job.expires_in is None else now() + int(job.expires_in * 1e9)
         self.attempt = 0
@@ -113,7 +117,7 @@ class Plan:
                 f"all of which are held by jobs that wait for jobs of that lane"
             )
         raise DeadlockError(
-            f"{self.job.title} waits for the key {self.job.key!r}, "
+            f"{self.job.title} waits for the key {shown(self.job.key)}, "
             f"which the job that waits for it holds until its own end"
         )
 

@@ -7,6 +7,7 @@ from threading import get_ident
 from typing import TypeVar
 
 from ringpool import checks
+from ringpool.checks import shown
 
 T = TypeVar("T")
 
@@ -65,7 +66,7 @@ class RetryBudget:
         self._minimum = checks.whole_number("minimum", minimum, least=0)
         self._per = checks.number("per", per, least=0.001)
         if not callable(clock):
-            raise TypeError(f"clock must be a callable that returns seconds, got {clock!r}")
+            raise TypeError(f"clock must be a callable that returns seconds, got {shown(clock)}")
         self._clock = clock
         self._earned = round(self._ratio * _RETRY)
         if not self._earned and not self._minimum:

@@ -9,6 +9,7 @@ from typing import Any
 
 from ringpool import checks, rate
 from ringpool._core.counts import waiting
+from ringpool.checks import shown
 from ringpool.errors import JobDropped
 from ringpool.lanes import Lane
 from ringpool.retry import Retry
@@ -39,9 +40,9 @@ class Settings:
         hooks: dict[str, Callable[..., Any] | None],
     ):
         if retry is not None and not isinstance(retry, Retry):
-            raise TypeError(f"retry must be a Retry or None, got {retry!r}")
-        if shed is not None and not callable(getattr(shed, "should_drop", None)):
-            raise TypeError(f"shed must be a CoDel or None, got {shed!r}")
+            raise TypeError(f"retry must be a Retry or None, got {shown(retry)}")
+        if shed is not None and (isinstance(shed, type) or not callable(getattr(shed, "should_drop", None))):
+            raise TypeError(f"shed must be a CoDel or None, got {shown(shed)}")
         self.retry = retry
         self.timeout = checks.duration("timeout", timeout)
         self.lanes = _lanes(lanes)
@@ -78,7 +79,7 @@ class Settings:
             if one == name:
                 return number
         names = ", ".join(repr(one) for one in self.lanes if one is not None) or "none"
-        raise ValueError(f"lane must be one of the queue's, which are {names}; got {name!r}")
+        raise ValueError(f"lane must be one of the queue's, which are {names}; got {shown(name)}")
 
     def check_reserves(self, workers: int) -> None:
         """Raise ValueError when there are so few workers that a lane could never start a job."""
@@ -134,8 +135,8 @@ def _lanes(lanes: dict[str, Lane] | None) -> dict[str | None, Lane]:
     if lanes is None:
         return {None: Lane()}
     if not isinstance(lanes, dict) or not lanes:
-        raise TypeError(f"lanes must be a dict of names and Lanes, not empty, got {lanes!r}")
+        raise TypeError(f"lanes must be a dict of names and Lanes, not empty, got {shown(lanes)}")
     for name, lane in lanes.items():
         if not isinstance(name, str) or not isinstance(lane, Lane):
-            raise TypeError(f"lanes must be a dict of names and Lanes, got {name!r}: {lane!r}")
+            raise TypeError(f"lanes must be a dict of names and Lanes, got {shown(name)}: {shown(lane)}")
     return {name: lane for name, lane in lanes.items()}

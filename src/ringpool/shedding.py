@@ -93,7 +93,13 @@ class CoDel:
             last: does it leave the queue empty? Such a job is never dropped,
                 for it holds nobody up, and its wait says that all is well.
         """
-        if not self._too_long(wait_s, now_s, last):
+        try:
+            late = self._too_long(wait_s, now_s, last)
+        except TypeError:  # of no cost until then
+            checks.number("wait_s", wait_s)
+            checks.number("now_s", now_s)
+            raise
+        if not late:
             self._dropping = False
             return False
         if not self._dropping:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from ringpool.checks import shown
 from ringpool.future import Future
 from ringpool.histogram import Histogram
 
@@ -82,6 +83,8 @@ class Stats:
 
         *since*: an earlier snapshot of the same queue; None: from the beginning.
         """
+        if since is not None and not isinstance(since, Stats):
+            raise TypeError(f"since must be a Stats or None, got {shown(since)}")
         alive = self.alive - (since.alive if since is not None else 0.0)
         slept = self.slept - (since.slept if since is not None else 0.0)
         return min(1.0, max(0.0, 1.0 - slept / alive)) if alive > 0 else 0.0

@@ -13,6 +13,7 @@ from ringpool._core.results import BatchResults
 from ringpool._core.submit import give_methods
 from ringpool._core.timekeeper import keep_time, now
 from ringpool.batching import Batcher
+from ringpool.checks import shown
 from ringpool.current import WorkerState
 from ringpool.errors import QueueFull, QueueStopped
 from ringpool.future import Future
@@ -89,8 +90,9 @@ class WorkerQueue(Engine):
             its run timed, those with a plan always; 1: all; 0: none.
         report_unread: log the error of a failed job, when its future is
             dropped, if nobody has looked at it.
-        stuck_after: seconds after which a running job is logged, once, with
-            the stack of its thread (where there is a GIL); None: never.
+        stuck_after: seconds, 0.001 or more, after which a running job is
+            logged, once, with the stack of its thread (where there is a GIL);
+            None: never.
         on_start, on_done, on_drop: called with the future, on the thread at
             hand; on_retry: with future, error, and seconds until the next
             attempt. What they raise is logged.
@@ -154,7 +156,9 @@ class WorkerQueue(Engine):
         checks.context(context)
         checks.one_of("order", order, ("fifo", "lifo"))
         checks.one_of("dispatch", dispatch, ("shared", "ready"))
-        if not callable(choose):
+        if callable(choose):
+            checks.not_awaited("choose", choose)
+        else:
             checks.one_of("choose", choose, ("any", "affinity"))
         if choose != "any" and dispatch != "ready":
             raise ValueError('choose is for dispatch="ready": with "shared", whoever is free takes the job')
@@ -165,6 +169,10 @@ class WorkerQueue(Engine):
         idle = checks.duration("idle_timeout", idle_timeout)
         late = workers if max_late is None else checks.whole_number("max_late", max_late, least=0)
         stuck = checks.duration("stuck_after", stuck_after)
+        if stuck is not None and stuck < 0.001:
+            raise ValueError(f"stuck_after must be at least 0.001, got {shown(stuck_after)}")
+        sample = checks.whole_number("sample", sample, least=0)
+        report_unread = bool(report_unread)
         settings = Settings(
             retry=retry, timeout=timeout, lanes=lanes, overflow=_overflow_check(overflow), choose=choose,
             shed=shed, rate_limit=rate_limit, hooks=dict(zip(HOOKS, (on_start, on_done, on_retry, on_drop))),
@@ -174,7 +182,6 @@ class WorkerQueue(Engine):
         checks.function("worker_exit", worker_exit)
         state = WorkerState(worker_init, worker_exit) if worker_init is not None or worker_exit is not None else None
         name = name or f"WorkerQueue-{WorkerQueue._counter()}"
-        self._settings = settings
         Engine.__init__(
             self,
             future_type=Future,
@@ -186,6 +193,7 @@ class WorkerQueue(Engine):
             initializer=None if state is None else state.begin,
             finalizer=None if state is None else state.end,
         )
+        self._settings = settings
         core.configure(
             self,
             planned=lanes is not None or order == "lifo" or dispatch == "ready" or settings.plans_all,
@@ -199,8 +207,8 @@ class WorkerQueue(Engine):
             min_workers=least,
             idle_ns=-1 if idle is None else int(idle * 1e9),
             late_limit=late,
-            sample=checks.whole_number("sample", sample, least=0),
-            reports=bool(report_unread),
+            sample=sample,
+            reports=report_unread,
             again=Again,
         )
         lifecycle.watch(self)
@@ -258,6 +266,7 @@ class WorkerQueue(Engine):
         with a retry, a timeout, shedding, a rate limit or hooks each item is a
         job of its own.
         """
+        checks.function_and_inputs(fn, iterables)
         ahead = mapping.window(buffersize) or self._capacity
         limit = checks.seconds("timeout", timeout)
         if self._submits_itself() and not self._settings.plans_all:
@@ -298,12 +307,13 @@ class WorkerQueue(Engine):
                 raise TypeError("submit() takes no arguments beside a Job, which has its own")
             job = fn
         elif not callable(fn):
-            raise TypeError(f"fn must be callable or a Job, got {fn!r}")
+            raise TypeError(f"fn must be callable or a Job, got {shown(fn)}")
         else:
             job = Job(fn, *args, kwargs=kwargs)
         settings = self._settings
         lane = settings.lane_number(job.lane)
         key = None if job.key is None else hash(job.key)
+        prefers = self._preferred(job, key)
         plan = Plan(self, job)
         if (plan.timed or settings.timed) and not self._closed:
             keep_time(self)
@@ -315,7 +325,7 @@ class WorkerQueue(Engine):
             key,
             now() + int(job.delay * 1e9) if job.delay else 0,
             settings.judges or plan.expires is not None,
-            self._preferred(job, key),
+            prefers,
             deadline,
         )
         if not plan.went_elsewhere:
@@ -327,7 +337,7 @@ class WorkerQueue(Engine):
     def _with_item(self, job, item):
         # Called by the core for each item of a submit_many() whose function is none.
         if not isinstance(job, Job):
-            raise TypeError(f"fn must be callable or a Job, got {job!r}")
+            raise TypeError(f"fn must be callable or a Job, got {shown(job)}")
         return job.with_item(item)
 
     def _preferred(self, job, key):
@@ -346,7 +356,7 @@ class WorkerQueue(Engine):
         Looks through the queue, so it costs some 10 ns for each job in it.
         """
         if not isinstance(future, Future):
-            raise TypeError(f"future must be one that submit() returned, got {future!r}")
+            raise TypeError(f"future must be one that submit() returned, got {shown(future)}")
         return core.change_level(self, future, checks.level("priority", priority))
 
     def resize(self, workers: int, min_workers: int | None = None) -> None:

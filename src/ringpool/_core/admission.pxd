@@ -31,9 +31,15 @@ from ringpool._core.shelf cimport queue_put, tell_workers
 from ringpool._core.worker cimport hire, hire_for_queued, keeps_time_of, works_for
 
 
+cdef inline str _shown(object value):
+    from ringpool._core.shown import shown
+
+    return shown(value)
+
+
 cdef inline int check_callable(PyObject* fn) except -1:
     if not is_callable(fn):
-        raise TypeError(f"fn must be callable, got {<object>fn!r}")
+        raise TypeError(f"fn must be callable, got {_shown(<object>fn)}")
     if is_coroutine_function(fn):
         _warn_coroutine(<object>fn)
     return 0
@@ -43,7 +49,7 @@ cdef inline object _warn_coroutine(object fn):
     import warnings
 
     warnings.warn(
-        f"{fn!r} is a coroutine function: calling it in a worker only makes a coroutine that nobody awaits",
+        f"{_shown(fn)} is a coroutine function: calling it in a worker only makes a coroutine that nobody awaits",
         RuntimeWarning,
         stacklevel=1,
     )
