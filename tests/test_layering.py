@@ -19,6 +19,7 @@ MAY_IMPORT = {
     "shedding": {"checks"},
     "rate": {"checks"},
     "histogram": {"checks"},
+    "keys": set(),
     "lanes": {"checks"},
     "future": {"_core"},
     "lifecycle": {"_core"},
@@ -39,9 +40,9 @@ MAY_IMPORT = {
     "awaiting": set(),
     "executor": {"_core", "awaiting", "checks", "future", "lifecycle", "mapping"},
     "worker_queue": {
-        "_core", "awaiting", "batching", "checks", "current", "errors", "future", "group", "job", "lanes", "lifecycle",
-        "mapping", "observing", "overflow", "plan", "racing", "retry", "settings", "shedding", "signals", "stats",
-        "tallies", "watchdog",
+        "_core", "awaiting", "batching", "checks", "current", "errors", "future", "group", "job", "keys", "lanes",
+        "lifecycle", "mapping", "observing", "overflow", "plan", "racing", "retry", "settings", "shedding", "signals",
+        "stats", "tallies", "watchdog",
     },
     "__init__": {
         "batching", "current", "errors", "executor", "future", "group", "histogram", "job", "lanes", "overflow",

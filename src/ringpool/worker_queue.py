@@ -18,6 +18,7 @@ from ringpool.errors import QueueFull, QueueStopped
 from ringpool.future import Future
 from ringpool.group import JobGroup
 from ringpool.job import Job
+from ringpool.keys import Keys
 from ringpool.lanes import Lane, as_tuples
 from ringpool.plan import Again, Plan
 from ringpool.racing import race
@@ -175,6 +176,7 @@ class WorkerQueue(Engine):
         state = WorkerState(worker_init, worker_exit) if worker_init is not None or worker_exit is not None else None
         name = name or f"WorkerQueue-{WorkerQueue._counter()}"
         self._settings = settings
+        self._keys = Keys()
         Engine.__init__(
             self,
             future_type=Future,
@@ -303,7 +305,6 @@ class WorkerQueue(Engine):
             job = Job(fn, *args, kwargs=kwargs)
         settings = self._settings
         lane = settings.lane_number(job.lane)
-        key = None if job.key is None else hash(job.key)
         plan = Plan(self, job)
         if (plan.timed or settings.timed) and not self._closed:
             keep_time(self)
@@ -312,10 +313,10 @@ class WorkerQueue(Engine):
             plan,
             job.priority,
             lane,
-            key,
+            None if plan.key is None else plan.key.value,
             now() + int(job.delay * 1e9) if job.delay else 0,
             settings.judges or plan.expires is not None,
-            self._preferred(job, key),
+            self._preferred(job),
             deadline,
         )
         if not plan.went_elsewhere:
@@ -330,12 +331,12 @@ class WorkerQueue(Engine):
             raise TypeError(f"fn must be callable or a Job, got {job!r}")
         return job.with_item(item)
 
-    def _preferred(self, job, key):
+    def _preferred(self, job):
         choose = self._settings.choose
         if choose == "any":
             return -1
         if choose == "affinity":
-            return -1 if key is None else key % self._max_workers
+            return -1 if job.key is None else hash(job.key) % self._max_workers
         number = choose(job)
         return -1 if number is None else checks.whole_number("what choose returned", number, least=0)
 
