@@ -24,7 +24,7 @@ class Job(Generic[T]):
             sooner. Inside a level, first come, first served.
         key: jobs of equal keys run one at a time, in the order in which they
             were submitted, and their retries before the next of them; None: no
-            key. Anything hashable; keys of equal hash count as equal.
+            key. Anything hashable; equal keys are one, as in a dict.
         lane: one of the queue's lanes; None: the first.
         delay: seconds before which the job is not started; finite.
         expires_in: seconds, from when it was submitted, after which it is not

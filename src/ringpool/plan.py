@@ -61,14 +61,15 @@ class Plan:
     """
 
     __slots__ = (
-        "attempt", "began", "deadline", "errors", "expires", "job", "queue", "retry", "running", "slept", "timeout",
-        "until", "waits_since", "went_elsewhere",
+        "attempt", "began", "deadline", "errors", "expires", "job", "key", "queue", "retry", "running", "slept",
+        "timeout", "until", "waits_since", "went_elsewhere",
     )  # fmt: skip
 
     def __init__(self, queue: "WorkerQueue", job: Job[Any]):
         settings = queue._settings
         self.queue = queue
         self.job = job
+        self.key = None if job.key is None else settings.keys.number(job.key)
         self.retry = job.retry if job.retry is not None else settings.retry
         self.timeout = job.timeout if job.timeout is not None else settings.timeout
         if self.timeout == math.inf:

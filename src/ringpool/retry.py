@@ -37,7 +37,9 @@ class Retry:
     Args:
         attempts: how often a job is run at the most, the first time included;
             1: never again; None: no limit. With *stop* there is no limit
-            unless this is given as well; then both hold.
+            unless this is given as well; then both hold. In
+            ``dataclasses.replace()`` what was not given stays so, but for the
+            None that *stop* has brought.
         base: seconds before the second attempt, before jitter; 0 or greater.
         cap: seconds that back-off never exceeds; at least *base*. It does not
             bound what a server asks for, nor what *wait* says.
@@ -92,7 +94,7 @@ class Retry:
     def __post_init__(self) -> None:
         attempts = self.attempts
         if isinstance(attempts, _Unsaid):
-            attempts = None if self.stop is not None else 3
+            attempts = None if self.stop is not None else _THREE  # still unsaid, for dataclasses.replace()
         elif attempts is not None:
             if isinstance(attempts, bool):
                 raise TypeError(f"attempts must be a whole number or None, got {shown(attempts)}")

@@ -11,6 +11,7 @@ from ringpool import checks, rate
 from ringpool._core.counts import waiting
 from ringpool.checks import shown
 from ringpool.errors import JobDropped
+from ringpool.keys import Keys
 from ringpool.lanes import Lane
 from ringpool.retry import Retry
 from ringpool.shedding import CoDel
@@ -24,7 +25,7 @@ class Settings:
     """Checked arguments; read by every thread, changed by none."""
 
     __slots__ = (
-        "_judging", "choose", "hooks", "lanes", "overflow", "rate_limit", "retry", "shed", "timeout",
+        "_judging", "choose", "hooks", "keys", "lanes", "overflow", "rate_limit", "retry", "shed", "timeout",
     )  # fmt: skip
 
     def __init__(
@@ -51,6 +52,7 @@ class Settings:
         self.shed = shed
         self.rate_limit = checks.function("rate_limit", rate_limit)
         self.hooks = {name: checks.function(name, hook) for name, hook in hooks.items() if hook is not None}
+        self.keys = Keys()  # which alone changes: those in use
         self._judging = threading.Lock()
 
     @property

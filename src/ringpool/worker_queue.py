@@ -312,8 +312,7 @@ class WorkerQueue(Engine):
             job = Job(fn, *args, kwargs=kwargs)
         settings = self._settings
         lane = settings.lane_number(job.lane)
-        key = None if job.key is None else hash(job.key)
-        prefers = self._preferred(job, key)
+        prefers = self._preferred(job)
         plan = Plan(self, job)
         if (plan.timed or settings.timed) and not self._closed:
             keep_time(self)
@@ -322,7 +321,7 @@ class WorkerQueue(Engine):
             plan,
             job.priority,
             lane,
-            key,
+            None if plan.key is None else plan.key.value,
             now() + int(job.delay * 1e9) if job.delay else 0,
             settings.judges or plan.expires is not None,
             prefers,
@@ -340,12 +339,12 @@ class WorkerQueue(Engine):
             raise TypeError(f"fn must be callable or a Job, got {shown(job)}")
         return job.with_item(item)
 
-    def _preferred(self, job, key):
+    def _preferred(self, job):
         choose = self._settings.choose
         if choose == "any":
             return -1
         if choose == "affinity":
-            return -1 if key is None else key % self._max_workers
+            return -1 if job.key is None else hash(job.key) % self._max_workers
         number = choose(job)
         return -1 if number is None else checks.whole_number("what choose returned", number, least=0)
 
