@@ -203,6 +203,20 @@ def test_try_submit_and_submit_within_have_no_policy(gate, name, planned):
     assert queue.stop(WAIT).complete
 
 
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("options", [{}, {"on_start": lambda future: None}, {"stuck_after": WAIT}], ids=repr)
+def test_a_map_waits_for_room_whatever_the_policy(gate, name, options):
+    """In the middle of a loop, a refused or a dropped item would end it."""
+    queue, jobs = filled(gate, overflow=name, **options)
+    opener = threading.Timer(MOMENT, gate.open)
+    opener.start()
+    assert list(queue.map(int, map(str, range(20)))) == list(range(20))
+    opener.join()
+    assert queue.stop(WAIT).complete
+    assert [job.result(0) for job in jobs] == [0, 0]
+    assert (queue.stats().dropped, queue.stats().rejected, queue.stats().caller_ran) == (0, 0, 0)
+
+
 @pytest.mark.parametrize("planned", [False, True])
 def test_producers_that_wait_get_in_in_the_order_in_which_they_came(gate, until, planned):
     """One by one, as room appears."""

@@ -23,7 +23,7 @@ class Settings:
     """Checked arguments; read by every thread, changed by none."""
 
     __slots__ = (
-        "_judging", "choose", "hooks", "lanes", "overflow", "rate_limit", "retry", "shed", "timeout",
+        "_judging", "choose", "hooks", "lanes", "overflow", "rate_limit", "retry", "shed", "stuck_after", "timeout",
     )  # fmt: skip
 
     def __init__(
@@ -36,6 +36,7 @@ class Settings:
         choose: Any,
         shed: CoDel | None,
         rate_limit: Callable[[], Any] | None,
+        stuck_after: float | None,
         hooks: dict[str, Callable[..., Any] | None],
     ):
         if retry is not None and not isinstance(retry, Retry):
@@ -49,6 +50,7 @@ class Settings:
         self.choose = choose
         self.shed = shed
         self.rate_limit = checks.function("rate_limit", rate_limit)
+        self.stuck_after = checks.duration("stuck_after", stuck_after)
         self.hooks = {name: checks.function(name, hook) for name, hook in hooks.items() if hook is not None}
         self._judging = threading.Lock()
 
@@ -59,6 +61,11 @@ class Settings:
             self.retry or self.timeout is not None or self.shed or self.rate_limit or self.hooks
             or self.choose != "any"
         )  # fmt: skip
+
+    @property
+    def maps_by_job(self) -> bool:
+        """Is each item of a map a job of its own? The watchdog would take one job that runs them all for stuck."""
+        return self.plans_all or self.stuck_after is not None
 
     @property
     def judges(self) -> bool:

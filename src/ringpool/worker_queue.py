@@ -164,10 +164,10 @@ class WorkerQueue(Engine):
             raise ValueError(f"min_workers must be at most workers ({workers}), got {least}")
         idle = checks.duration("idle_timeout", idle_timeout)
         late = workers if max_late is None else checks.whole_number("max_late", max_late, least=0)
-        stuck = checks.duration("stuck_after", stuck_after)
         settings = Settings(
             retry=retry, timeout=timeout, lanes=lanes, overflow=_overflow_check(overflow), choose=choose,
-            shed=shed, rate_limit=rate_limit, hooks=dict(zip(HOOKS, (on_start, on_done, on_retry, on_drop))),
+            shed=shed, rate_limit=rate_limit, stuck_after=stuck_after,
+            hooks=dict(zip(HOOKS, (on_start, on_done, on_retry, on_drop))),
         )  # fmt: skip
         settings.check_reserves(workers)
         checks.function("worker_init", worker_init)
@@ -204,8 +204,8 @@ class WorkerQueue(Engine):
             again=Again,
         )
         lifecycle.watch(self)
-        if stuck is not None:
-            watchdog.watch(self, stuck)
+        if settings.stuck_after is not None:
+            watchdog.watch(self, settings.stuck_after)
 
     def __repr__(self) -> str:
         if self._thread_name_prefix is None:
@@ -255,14 +255,15 @@ class WorkerQueue(Engine):
 
         As :meth:`ThreadPoolExecutor.map`: items cost no job each, and the
         counters count the jobs that run them, at most one a worker. In a queue
-        with a retry, a timeout, shedding, a rate limit or hooks each item is a
-        job of its own.
+        with a retry, a timeout, shedding, a rate limit, hooks or a watchdog each
+        item is a job of its own. Full, it waits for room, whatever *overflow* says.
         """
         ahead = mapping.window(buffersize) or self._capacity
         limit = checks.seconds("timeout", timeout)
-        if self._submits_itself() and not self._settings.plans_all:
+        waits = self._submits_itself()
+        if waits and not self._settings.maps_by_job:
             return BatchResults(self, fn, iterables, limit, ahead)
-        return mapping.one_by_one(self, fn, iterables, limit, ahead)
+        return mapping.one_by_one(self, fn, iterables, limit, ahead, waits)
 
     def run(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> "asyncio.Future[T]":
         """
