@@ -67,7 +67,7 @@ class Plan:
         settings = queue._settings
         self.queue = queue
         self.job = job
-        self.retry = job.retry if job.retry is not None else settings.retry
+        self.retry = settings.retry if job.retry is None else settings.budgeted(job.retry)
         self.timeout = job.timeout if job.timeout is not None else settings.timeout
         self.deadline = None if job.deadline is None else now() + int(job.deadline * 1e9)
         self.expires = None if job.expires_in is None else now() + int(job.expires_in * 1e9)

@@ -5,7 +5,7 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Literal
 
@@ -164,6 +164,10 @@ class Retry:
         if self.budget is not None and not self.budget.try_withdraw():
             return None
         return delay
+
+    def with_budget(self, budget: RetryBudget | None) -> "Retry":
+        """The same with *budget*; itself when it has one of its own, or there is none."""
+        return self if budget is None or self.budget is not None else replace(self, budget=budget)
 
     def takes(self, attempt: int, error: BaseException) -> bool:
         """

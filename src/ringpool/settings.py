@@ -77,6 +77,10 @@ class Settings:
         """Is the timekeeper needed from the first job on?"""
         return self.rate_limit is not None
 
+    def budgeted(self, retry: Retry) -> Retry:
+        """*retry*, of a job; without a budget of its own it draws on that of the queue's, as all its other jobs do."""
+        return retry if self.retry is None else retry.with_budget(self.retry.budget)
+
     def lane_number(self, name: str | None) -> int:
         """Of the lane called *name*; None: the first."""
         if name is None:

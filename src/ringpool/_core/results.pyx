@@ -25,8 +25,8 @@ from ringpool._core.batch cimport (
 from ringpool._core.engine cimport Engine
 from ringpool._core.layout cimport (
     ENDED_BIT,
-    PATIENT,
     NOBODY,
+    PATIENT,
     Cell,
     Cells,
     Core,
