@@ -12,7 +12,7 @@ from ringpool._core.counts import waiting
 from ringpool.errors import JobDropped
 from ringpool.lanes import Lane
 from ringpool.retry import Retry
-from ringpool.shedding import CoDel
+from ringpool.shedding import Shedder
 
 logger = logging.getLogger("ringpool")
 
@@ -34,7 +34,7 @@ class Settings:
         lanes: dict[str, Lane] | None,
         overflow: Any,
         choose: Any,
-        shed: CoDel | None,
+        shed: Shedder | None,
         rate_limit: Callable[[], Any] | None,
         stuck_after: float | None,
         hooks: dict[str, Callable[..., Any] | None],
