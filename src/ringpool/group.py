@@ -4,11 +4,12 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from types import TracebackType
-from typing import Any, ParamSpec, Self, TypeVar
+from typing import Any, ParamSpec, Self, TypeVar, overload
 
 from ringpool._core.engine import Engine
 from ringpool.checks import shown
 from ringpool.future import Future
+from ringpool.job import Job
 from ringpool.progress import Progress
 from ringpool.racing import error_of, first_success, raise_together
 
@@ -86,7 +87,11 @@ class JobGroup:
 
     # ---- jobs ------------------------------------------------------------------
 
-    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+    @overload
+    def submit(self, job: Job[T], /) -> Future[T]: ...
+    @overload
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]: ...
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
         """
         As the queue's ``submit``, for a job of this group; waits while the queue is full.
 
@@ -103,7 +108,7 @@ class JobGroup:
         """
         return self._admit(self._jobs.append, fn, *args, **kwargs)
 
-    def race(self, *calls: Callable[[], T]) -> T:
+    def race(self, *calls: Callable[[], T] | Job[T]) -> T:
         """
         Run *calls* as jobs of this group and return the result of the first that succeeds.
 

@@ -34,7 +34,8 @@ class Job(Generic[T]):
         timeout: seconds for each attempt, after which it ends in JobTimeout
             (or, where *retry* takes that, is tried again as soon as it has
             come to an end); None: the queue's; infinity: none.
-        retry: a :class:`ringpool.Retry`; None: the queue's.
+        retry: a :class:`ringpool.Retry`, which without a budget draws on that of
+            the queue's; None: the queue's.
 
     Errors: TypeError or ValueError that names the argument. A Job is a value:
     it may be submitted any number of times, from any thread. It cannot be

@@ -117,6 +117,7 @@ def _caller_runs(queue, future):
 
 def _drop_newest(queue, future):
     core.drop_unqueued(queue, future, JobDropped(f"{queue.name} was full, and drops the newest"))
+    count(queue, tallies.DROPPED_NEWEST)
     queue._settings.dropped(future)
     return future
 
@@ -129,6 +130,7 @@ def _drop_oldest(queue, future):
     while put is False:
         victim, ended = core.drop_oldest(queue, core.lane_of(future)[0], JobDropped(error))
         if ended:
+            count(queue, tallies.DROPPED_OLDEST)
             queue._settings.dropped(victim)
         put = core.put_again(queue, future)
         if put is False and victim is None:

@@ -70,7 +70,7 @@ class Plan:
         self.queue = queue
         self.job = job
         self.key = None if job.key is None else settings.keys.number(job.key)
-        self.retry = job.retry if job.retry is not None else settings.retry
+        self.retry = settings.retry if job.retry is None else settings.budgeted(job.retry)
         self.timeout = job.timeout if job.timeout is not None else settings.timeout
         if self.timeout == math.inf:
             self.timeout = None

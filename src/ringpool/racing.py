@@ -15,7 +15,7 @@ T = TypeVar("T")
 BARE = (KeyboardInterrupt, SystemExit, GeneratorExit)  # no error to be put into a group
 
 
-def race(queue: Engine, *calls: Callable[[], T]) -> T:
+def race(queue: Engine, *calls: Callable[[], T] | Job[T]) -> T:
     """
     Run *calls* as jobs of *queue* and return the result of the first that succeeds.
 
@@ -47,7 +47,7 @@ def race(queue: Engine, *calls: Callable[[], T]) -> T:
     return first_success(queue.submit, calls)
 
 
-def first_success(submit: Callable[[Callable[[], T]], Future[T]], calls: tuple[Callable[[], T], ...]) -> T:
+def first_success(submit: Callable[[Any], Future[T]], calls: tuple[Callable[[], T] | Job[T], ...]) -> T:
     """As :func:`race`, with any *submit*."""
     if not calls:
         raise ValueError("calls must be at least one")

@@ -5,14 +5,14 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Literal
 
 from ringpool import checks
 from ringpool.checks import shown
 from ringpool.retry_after import asked_delay
-from ringpool.retry_budget import RetryBudget
+from ringpool.retry_budget import Budget, RetryBudget
 
 __all__ = ["Retry", "RetryBudget", "RetryState", "describe", "keep_errors"]
 
@@ -50,8 +50,9 @@ class Retry:
             of classes, or a function that gets the error and says so.
         give_up: the same, for errors after which there is none; wins over
             *on* and *retry*. None: no such error.
-        budget: a :class:`RetryBudget` that each retry is taken from; None: no
-            bound but the others.
+        budget: a :class:`RetryBudget`, or another with its methods, that each
+            retry is taken from; None: no bound but the others, and in a queue
+            the budget of its own Retry.
         wait: a function of a :class:`RetryState` that returns seconds (or a
             timedelta), in place of *base*, *cap*, *multiplier* and *jitter*;
             None: those.
@@ -86,7 +87,7 @@ class Retry:
     jitter: Literal["full", "equal", "none"] = "full"
     on: Errors = Exception
     give_up: Errors | None = None
-    budget: RetryBudget | None = None
+    budget: Budget | None = None
     wait: Callable[[Any], Any] | None = None
     stop: Callable[[Any], Any] | None = None
     retry: Callable[[Any], Any] | None = None
@@ -173,6 +174,10 @@ class Retry:
         if self.budget is not None and not self.budget.try_withdraw():
             return None
         return delay
+
+    def with_budget(self, budget: Budget | None) -> "Retry":
+        """The same with *budget*; itself when it has one of its own, or there is none."""
+        return self if budget is None or self.budget is not None else replace(self, budget=budget)
 
     def takes(self, attempt: int, error: BaseException) -> bool:
         """

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 from threading import get_ident
-from typing import TypeVar
+from typing import Any, Protocol, TypeVar
 
 from ringpool import checks
 from ringpool.checks import shown
@@ -13,6 +13,16 @@ T = TypeVar("T")
 
 _RETRY = 1_000_000  # units of one retry: a ratio is kept to a millionth, and sums are exact
 _SLICES = 10  # of the window; what happened in one of them is forgotten at once
+
+
+class Budget(Protocol):
+    """What *budget* of a Retry may be."""
+
+    def deposit(self) -> Any:
+        """As :meth:`RetryBudget.deposit`."""
+
+    def try_withdraw(self) -> Any:
+        """As :meth:`RetryBudget.try_withdraw`."""
 
 
 class RetryBudget:

@@ -14,7 +14,7 @@ from ringpool.errors import JobDropped
 from ringpool.keys import Keys
 from ringpool.lanes import Lane
 from ringpool.retry import Retry
-from ringpool.shedding import CoDel
+from ringpool.shedding import Shedder
 
 logger = logging.getLogger("ringpool")
 
@@ -25,7 +25,8 @@ class Settings:
     """Checked arguments; read by every thread, changed by none."""
 
     __slots__ = (
-        "_judging", "choose", "hooks", "keys", "lanes", "overflow", "rate_limit", "retry", "shed", "timeout",
+        "_judging", "choose", "hooks", "keys", "lanes", "overflow", "rate_limit", "retry", "shed", "stuck_after",
+        "timeout",
     )  # fmt: skip
 
     def __init__(
@@ -36,8 +37,9 @@ class Settings:
         lanes: dict[str, Lane] | None,
         overflow: Any,
         choose: Any,
-        shed: CoDel | None,
+        shed: Shedder | None,
         rate_limit: Callable[[], Any] | None,
+        stuck_after: float | None,
         hooks: dict[str, Callable[..., Any] | None],
     ):
         if retry is not None and not isinstance(retry, Retry):
@@ -51,6 +53,9 @@ class Settings:
         self.choose = choose
         self.shed = shed
         self.rate_limit = checks.function("rate_limit", rate_limit)
+        self.stuck_after = checks.duration("stuck_after", stuck_after)
+        if self.stuck_after is not None and self.stuck_after < 0.001:
+            raise ValueError(f"stuck_after must be at least 0.001, got {shown(stuck_after)}")
         self.hooks = {name: checks.function(name, hook) for name, hook in hooks.items() if hook is not None}
         self.keys = Keys()  # which alone changes: those in use
         self._judging = threading.Lock()
@@ -64,6 +69,11 @@ class Settings:
         )  # fmt: skip
 
     @property
+    def maps_by_job(self) -> bool:
+        """Is each item of a map a job of its own? The watchdog would take one job that runs them all for stuck."""
+        return self.plans_all or self.stuck_after is not None
+
+    @property
     def judges(self) -> bool:
         """Is each job judged before it starts?"""
         return self.shed is not None or self.rate_limit is not None
@@ -72,6 +82,10 @@ class Settings:
     def timed(self) -> bool:
         """Is the timekeeper needed from the first job on?"""
         return self.rate_limit is not None
+
+    def budgeted(self, retry: Retry) -> Retry:
+        """*retry*, of a job; without a budget of its own it draws on that of the queue's, as all its other jobs do."""
+        return retry if self.retry is None else retry.with_budget(self.retry.budget)
 
     def lane_number(self, name: str | None) -> int:
         """Of the lane called *name*; None: the first."""

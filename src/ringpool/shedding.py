@@ -1,8 +1,16 @@
 """Which queued jobs to give up when they wait too long, so that the others need not."""
 
 import math
+from typing import Any, Protocol
 
 from ringpool import checks
+
+
+class Shedder(Protocol):
+    """What *shed* of a queue may be."""
+
+    def should_drop(self, wait_s: float, now_s: float, last: bool, /) -> Any:
+        """As :meth:`CoDel.should_drop`; called by one thread at a time."""
 
 
 class CoDel:

@@ -60,6 +60,14 @@ class Stats:
     """Jobs that their submitter ran for want of room; among the accepted."""
     returned: int
     """Futures returned that carry QueueFull; among the rejected."""
+    dropped_newest: int
+    """Jobs dropped for want of room as they came; among the dropped."""
+    dropped_oldest: int
+    """Jobs dropped to make room for a new one; among the dropped."""
+    blocked: int
+    """Producers that slept for want of room, ever."""
+    block_timed_out: int
+    """Of these, those whose time was up before there was any; among the rejected."""
     shed: int
     """Jobs dropped because all of them waited too long; among the dropped."""
     resizes: int
@@ -76,6 +84,11 @@ class Stats:
     """Of these, the seconds that they slept for want of a job."""
     lanes: dict[str, "LaneStats"]
     """Of each lane; empty without lanes."""
+
+    @property
+    def busy(self) -> int:
+        """Workers that run a job: those that do not sleep, of so many as there are jobs in flight."""
+        return max(0, min(self.in_flight, self.workers - self.idle))
 
     def utilisation(self, since: "Stats | None" = None) -> float:
         """

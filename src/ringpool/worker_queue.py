@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Self, TypeVar, overload
 
 from ringpool import checks, lifecycle, mapping, observing, overflow, tallies, watchdog
 from ringpool._core import plan as core
@@ -22,9 +22,10 @@ from ringpool.job import Job
 from ringpool.lanes import Lane, as_tuples
 from ringpool.plan import Again, Plan
 from ringpool.racing import race
+from ringpool.results import Results
 from ringpool.retry import Retry
 from ringpool.settings import HOOKS, Settings
-from ringpool.shedding import CoDel
+from ringpool.shedding import Shedder
 from ringpool.signals import DEFAULT as DEFAULT_SIGNALS
 from ringpool.signals import SignalHandlers, install_signal_handlers
 from ringpool.stats import RunningJob, Stats, StopReport, Times
@@ -83,7 +84,8 @@ class WorkerQueue(Engine):
         retry, timeout: for jobs that do not say; see :class:`Job`.
         max_late: workers started, at the most, in place of those whose job's
             time was up before the job was done; None: as many as *workers*.
-        shed: a :class:`CoDel` that drops jobs while all of them wait too long.
+        shed: a :class:`CoDel`, or another with its should_drop(), that drops
+            jobs while all of them wait too long.
         rate_limit: called before each job; returns None or True, or the
             seconds for which no job may start.
         sample: of each thread's plain jobs every so-manieth has its wait and
@@ -136,7 +138,7 @@ class WorkerQueue(Engine):
         retry: Retry | None = None,
         timeout: float | None = None,
         max_late: int | None = None,
-        shed: CoDel | None = None,
+        shed: Shedder | None = None,
         rate_limit: Callable[[], Any] | None = None,
         sample: int = 64,
         report_unread: bool = True,
@@ -168,14 +170,12 @@ class WorkerQueue(Engine):
             raise ValueError(f"min_workers must be at most workers ({workers}), got {least}")
         idle = checks.duration("idle_timeout", idle_timeout)
         late = workers if max_late is None else checks.whole_number("max_late", max_late, least=0)
-        stuck = checks.duration("stuck_after", stuck_after)
-        if stuck is not None and stuck < 0.001:
-            raise ValueError(f"stuck_after must be at least 0.001, got {shown(stuck_after)}")
         sample = checks.whole_number("sample", sample, least=0)
         report_unread = bool(report_unread)
         settings = Settings(
             retry=retry, timeout=timeout, lanes=lanes, overflow=_overflow_check(overflow), choose=choose,
-            shed=shed, rate_limit=rate_limit, hooks=dict(zip(HOOKS, (on_start, on_done, on_retry, on_drop))),
+            shed=shed, rate_limit=rate_limit, stuck_after=stuck_after,
+            hooks=dict(zip(HOOKS, (on_start, on_done, on_retry, on_drop))),
         )  # fmt: skip
         settings.check_reserves(workers)
         checks.function("worker_init", worker_init)
@@ -212,8 +212,8 @@ class WorkerQueue(Engine):
             again=Again,
         )
         lifecycle.watch(self)
-        if stuck is not None:
-            watchdog.watch(self, stuck)
+        if settings.stuck_after is not None:
+            watchdog.watch(self, settings.stuck_after)
 
     def __repr__(self) -> str:
         if self._thread_name_prefix is None:
@@ -263,17 +263,22 @@ class WorkerQueue(Engine):
 
         As :meth:`ThreadPoolExecutor.map`: items cost no job each, and the
         counters count the jobs that run them, at most one a worker. In a queue
-        with a retry, a timeout, shedding, a rate limit or hooks each item is a
-        job of its own.
+        with a retry, a timeout, shedding, a rate limit, hooks or a watchdog each
+        item is a job of its own. Full, it waits for room, whatever *overflow* says.
         """
         checks.function_and_inputs(fn, iterables)
         ahead = mapping.window(buffersize) or self._capacity
         limit = checks.seconds("timeout", timeout)
-        if self._submits_itself() and not self._settings.plans_all:
+        waits = self._submits_itself()
+        if waits and not self._settings.maps_by_job:
             return BatchResults(self, fn, iterables, limit, ahead)
-        return mapping.one_by_one(self, fn, iterables, limit, ahead)
+        return mapping.one_by_one(self, fn, iterables, limit, ahead, waits)
 
-    def run(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> "asyncio.Future[T]":
+    @overload
+    def run(self, job: Job[T], /) -> "asyncio.Future[T]": ...
+    @overload
+    def run(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> "asyncio.Future[T]": ...
+    def run(self, fn: Any, /, *args: Any, **kwargs: Any) -> "asyncio.Future[Any]":
         """
         Submit ``fn(*args, **kwargs)`` and return an awaitable for the running asyncio loop.
 
@@ -288,7 +293,7 @@ class WorkerQueue(Engine):
         """Jobs that are waited for and fail together: a :class:`JobGroup`, to be used with ``with``."""
         return JobGroup(self)
 
-    def race(self, *calls: Callable[[], T]) -> T:
+    def race(self, *calls: Callable[[], T] | Job[T]) -> T:
         """The result of the first of *calls* that succeeds: :func:`ringpool.race`."""
         return race(self, *calls)
 
@@ -375,7 +380,7 @@ class WorkerQueue(Engine):
 
     # ---- results ---------------------------------------------------------------
 
-    def results(self) -> "Results":
+    def results(self) -> Results:
         """
         Iterate over futures in the order in which they finished.
 
@@ -492,16 +497,3 @@ def _overflow_check(value):
 
 
 give_methods(WorkerQueue, "submit", "try_submit", "submit_within")
-
-
-class Results(Iterator[Future[Any]]):
-    """Iterator over the finished futures of one queue; any number of them share one stream."""
-
-    def __init__(self, queue: WorkerQueue):
-        self._queue = queue
-
-    def __next__(self) -> Future[Any]:
-        future = self._queue._next_finished()
-        if future is None:
-            raise StopIteration
-        return future

@@ -6,7 +6,7 @@ from libc.stdint cimport int64_t
 
 from ringpool._core.engine cimport Engine, core_of_pool
 from ringpool._core.future cimport INLINE, OWNED, PENDING, FutureBase, extension_of, future_extension
-from ringpool._core.layout cimport FOREVER, NOW, Core, Entry, Waiter, is_sample, now_ns
+from ringpool._core.layout cimport FOREVER, NOW, PATIENT, Core, Entry, Waiter, is_sample, now_ns
 from ringpool._core.parking cimport gate_enter, gate_leave, gate_wake_all, gate_wake_one, sleep_until_woken
 from ringpool._core.python cimport (
     Py_DECREF,
@@ -135,9 +135,12 @@ cdef inline Put put_when_room(Core* core, PyObject* job, Entry* wish, int64_t de
     cdef int woken = 1
     cdef bint first = False                    # it was woken: back to where it stood, in front
     cdef bint in_vain = False                  # and somebody else had taken the room
+    cdef bint slept = False
     cdef bint mine = works_for(core)           # a worker of this queue waits for itself and its peers
     if keeps_time_of(core):
         return FULL                            # room may be made by what it alone makes due
+    if deadline == PATIENT:
+        deadline = FOREVER
     if mine:
         core.stuck.add(1)
     try:
@@ -154,7 +157,12 @@ cdef inline Put put_when_room(Core* core, PyObject* job, Entry* wish, int64_t de
                 gate_leave(&core.room, &waiter)
                 if put == PUT and core.stuck.load():
                     gate_wake_all(&core.room)   # it may be that last one who still waits, and for nothing now
+                if not woken and put == FULL:
+                    core.block_timed_out.add(1)
                 return put
+            if not slept:
+                slept = True
+                core.blocked.add(1)
             try:
                 woken = sleep_until_woken(&waiter, deadline)
             except:
@@ -253,7 +261,7 @@ cdef inline PyObject* enter(Engine self, Core* core, PyObject* job, Entry* wish,
         if put == CLOSED:
             raise self._refusal()
         if put == FULL:
-            raise self._full(deadline == FOREVER)
+            raise self._full(deadline < 0)
         raise MemoryError
     except:
         Py_DECREF(job)

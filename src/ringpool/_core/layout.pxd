@@ -305,6 +305,8 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         Shelf shelf
         Word[uint64_t] beside
         Word[uint64_t]* tallies
+        Word[uint64_t] blocked
+        Word[uint64_t] block_timed_out
         Waiter clock
         Word[uint32_t] keepers
         Gate sleepers
@@ -333,6 +335,7 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
     const int SEGMENTS
     const uint64_t CLOSED_BIT
     const int64_t FOREVER
+    const int64_t PATIENT
     const int64_t NOW
     int64_t now_ns() noexcept
     int64_t coarse_now_ns() noexcept

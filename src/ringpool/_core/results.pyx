@@ -25,8 +25,8 @@ from ringpool._core.batch cimport (
 from ringpool._core.engine cimport Engine
 from ringpool._core.layout cimport (
     ENDED_BIT,
-    FOREVER,
     NOBODY,
+    PATIENT,
     Cell,
     Cells,
     Core,
@@ -327,7 +327,7 @@ cdef int _submit_runner(Batch batch, Engine engine) except -1:
     call[0] = <PyObject*>batch
     batch.cells.runners.add(1)
     try:
-        Py_DECREF(admit(engine, call, 1, NULL, FOREVER))
+        Py_DECREF(admit(engine, call, 1, NULL, PATIENT))
     except:
         batch.cells.runners.sub(1)
         raise
