@@ -1,5 +1,6 @@
 """Retry: how long until the next attempt, after which errors, and what an argument may be."""
 
+import copy
 import dataclasses
 import email.utils
 import io
@@ -126,8 +127,10 @@ def test_an_async_function_is_refused_by_name_and_not_taken_for_yes(name):
     async def strategy(_):
         return True
 
+    with pytest.raises(TypeError, match=f"{name} must be an ordinary function, not one to be awaited"):
+        Retry(**{name: strategy})
     with pytest.raises(TypeError, match=f"{name}.* must be an ordinary function: it returned coroutine"):
-        Retry(**{name: strategy}).delay_after(1, ERROR)
+        Retry(**{name: lambda _: strategy(_)}).delay_after(1, ERROR)
 
 
 # ---- budget -----------------------------------------------------------------------
@@ -270,6 +273,19 @@ def test_the_outcome_is_a_finished_future():
     assert Retry(stop=stop).delay_after(4, OSError("gone")) is not None
 
 
+def test_attempts_not_given_stay_so_in_a_changed_copy():
+    def never(state):
+        return False
+
+    plain = dataclasses.replace(Retry(), base=1.0)
+    assert (plain.attempts, plain) == (3, Retry(3, base=1.0))
+    for copied in (plain, copy.copy(plain), pickle.loads(pickle.dumps(plain))):
+        assert dataclasses.replace(copied, stop=never).attempts is None
+    assert dataclasses.replace(Retry(3), stop=never).attempts == 3
+    assert dataclasses.replace(Retry(stop=never), stop=None).attempts is None
+    assert dataclasses.replace(Retry(stop=never), stop=None, attempts=3).attempts == 3
+
+
 def test_stop_alone_decides_unless_attempts_is_given_too():
     assert None not in delays(Retry(stop=lambda state: False), 20)
     assert delays(Retry(attempts=3, stop=lambda state: False), 3)[2] is None
@@ -306,7 +322,7 @@ def test_it_is_an_immutable_value():
 def test_what_it_was_made_with_can_be_read():
     retry = Retry(base=timedelta(seconds=2))
     assert (retry.attempts, retry.base, retry.cap, retry.multiplier) == (3, 2.0, 30.0, 2.0)
-    assert type(retry.attempts) is int
+    assert isinstance(retry.attempts, int)
     assert "attempts=3, base=2.0" in repr(retry)
     assert Retry(stop=lambda state: False).attempts is None
 

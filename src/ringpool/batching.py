@@ -1,7 +1,6 @@
 """Micro-batching: single submits collected into one call of a function that takes a list."""
 
 import contextvars
-import math
 import os
 import threading
 import time
@@ -16,6 +15,8 @@ from typing import Any, Generic, NamedTuple, Self, TypeVar
 from ringpool import checks, lifecycle
 from ringpool._core.engine import Engine
 from ringpool._core.timekeeper import call_at, keep_time, now
+from ringpool._core.worker import current_future
+from ringpool.checks import shown
 from ringpool.errors import QueueFull, QueueStopped
 from ringpool.future import Future
 
@@ -44,7 +45,8 @@ class Batcher(Generic[Item, T]):
         queue: where the calls run; several batchers may share it.
         fn: gets a list of 1 to *max_size* items and returns a sequence with one
             result for each, in order. A result that is an exception is raised
-            for its item alone; what *fn* raises is raised for every item.
+            for its item alone; what *fn* raises is raised for every item, after
+            the last attempt where the queue has a *retry*: each gets all of them.
         max_size: items at which a batch goes off; at least 1.
         max_wait: seconds after its first item at which it goes off otherwise;
             finite; 0: as soon as the helper thread gets to it.
@@ -77,12 +79,13 @@ class Batcher(Generic[Item, T]):
 
     def __init__(self, queue: Engine, fn: Callable[[list[Item]], Sequence[T]], max_size: int, max_wait: float):
         if not isinstance(queue, Engine) or not hasattr(queue, "try_submit"):
-            raise TypeError(f"queue must be a WorkerQueue, got {queue!r}")
+            raise TypeError(f"queue must be a WorkerQueue, got {shown(queue)}")
         if not callable(fn):
-            raise TypeError(f"fn must be callable, got {fn!r}")
-        seconds = checks.seconds("max_wait", max_wait)
-        if seconds is None or math.isinf(seconds):
-            raise ValueError(f"max_wait must be a finite number of seconds, got {max_wait!r}")
+            raise TypeError(f"fn must be callable, got {shown(fn)}")
+        checks.not_awaited("fn", fn)
+        seconds = checks.duration("max_wait", max_wait)
+        if seconds is None:
+            raise ValueError(f"max_wait must be a finite number of seconds, got {shown(max_wait)}")
         self._queue: Any = queue
         self._fn = fn
         self._max_size = checks.whole_number("max_size", max_size, least=1)
@@ -211,8 +214,7 @@ class Batcher(Generic[Item, T]):
 
     def _submit(self, batch, submit):
         # The queue copies the context of whoever submits; here it is nobody's.
-        batch.job = contextvars.Context().run(submit, batch.run, self._fn)
-        batch.job.add_done_callback(batch.end)
+        batch.watch(contextvars.Context().run(submit, batch.run, self._fn))
 
     def _take_back(self, batch, mine):
         with self._door:
@@ -282,36 +284,44 @@ class Batch:
         self.entries: list[Entry] = []
         self.job: Future[Any] | None = None  # once the queue has accepted it
         self._under_way = under_way
+        self._started: list[Entry] | None = None  # by its first attempt
 
     def run(self, fn):
-        """The job: call *fn* and give everyone their own."""
-        started = [entry for entry in self.entries if _start(entry.future)]
+        """The job: call *fn* and give everyone their own; after an error they stay started, for another attempt."""
+        if self._started is None:
+            self._started = [entry for entry in self.entries if _start(entry.future)]
+        started = [entry for entry in self._started if not entry.future.done()]
         try:
             if started:
-                results = _checked(fn, fn([entry.item for entry in started]), len(started))
-                for entry, result in zip(started, results, strict=True):
-                    _settle(entry.future, result)
-        except BaseException as error:
-            for entry in started:
-                _settle(entry.future, error)
+                _share(started, _checked(fn, fn([entry.item for entry in started]), len(started)))
+            self._under_way.discard(self)
+        except BaseException:
+            if self.job is None and (job := current_future()) is not None:
+                self.watch(job)  # whoever submitted it did not come to that
+                del job
             raise
         finally:
-            self._under_way.discard(self)
+            del self, started  # the error's traceback refers to this frame: it must not refer back to the error
+
+    def watch(self, job):
+        """Have *job*, in which this runs, end the items with it."""
+        job.add_done_callback(self.end)
+        self.job = job
 
     def end(self, job):
         """Called when the job is done, also when it never ran."""
+        entries = self.entries if self._started is None else self._started  # others may be in two batches
         if job.cancelled():
-            for entry in self.entries:
+            for entry in entries:
                 entry.future.cancel()
-            self.fail(CancelledError())
+            _fail(entries, CancelledError())
         elif job.exception() is not None:
-            self.fail(job.exception())
+            _fail(entries, job.exception())
+        self._under_way.discard(self)
 
     def fail(self, error):
         """Give *error* to everyone who has nothing else yet."""
-        for entry in self.entries:
-            if not entry.future.done() or _start(entry.future):
-                _settle(entry.future, error)
+        _fail(self.entries, error)
         self._under_way.discard(self)
 
     def wait(self):
@@ -321,6 +331,17 @@ class Batch:
         for entry in self.entries:
             with suppress(CancelledError):
                 entry.future.exception()
+
+
+def _share(entries, results):
+    for entry, result in zip(entries, results, strict=True):
+        _settle(entry.future, result)
+
+
+def _fail(entries, error):
+    for entry in entries:
+        if not entry.future.done() or _start(entry.future):
+            _settle(entry.future, error)
 
 
 def _start(future):
@@ -344,10 +365,11 @@ def _settle(future, result):
 
 def _checked(fn, results, n):
     if results is None or isinstance(results, (str, bytes, bytearray, Mapping, Set)) or not hasattr(results, "__len__"):
-        raise TypeError(f"{fn!r} must return a sequence with one result for each item, got {type(results).__name__}")
+        kind = type(results).__name__
+        raise TypeError(f"{shown(fn)} must return a sequence with one result for each item, got {kind}")
     results = list(results)
     if len(results) != n:
-        raise ValueError(f"{fn!r} must return one result for each item: got {len(results)} for {n} items")
+        raise ValueError(f"{shown(fn)} must return one result for each item: got {len(results)} for {n} items")
     return results
 
 

@@ -1,5 +1,6 @@
 """A job on its way: attempts, time limits, and what becomes of it; made only for jobs that ask for any of it."""
 
+import math
 import threading
 from concurrent.futures import CancelledError
 from functools import partial
@@ -11,6 +12,7 @@ from ringpool._core import plan as core
 from ringpool._core.counts import count
 from ringpool._core.timekeeper import call_at, call_off, now
 from ringpool._core.worker import current_future
+from ringpool.checks import shown
 from ringpool.errors import DeadlockError, JobExpired, JobTimeout
 from ringpool.future import Future
 from ringpool.job import Job
@@ -59,16 +61,19 @@ class Plan:
     """
 
     __slots__ = (
-        "attempt", "began", "deadline", "errors", "expires", "job", "queue", "retry", "running", "slept", "timeout",
-        "until", "waits_since", "went_elsewhere",
+        "attempt", "began", "deadline", "errors", "expires", "job", "key", "queue", "retry", "running", "slept",
+        "timeout", "until", "waits_since", "went_elsewhere",
     )  # fmt: skip
 
     def __init__(self, queue: "WorkerQueue", job: Job[Any]):
         settings = queue._settings
         self.queue = queue
         self.job = job
-        self.retry = job.retry if job.retry is not None else settings.retry
+        self.key = None if job.key is None else settings.keys.number(job.key)
+        self.retry = settings.retry if job.retry is None else settings.budgeted(job.retry)
         self.timeout = job.timeout if job.timeout is not None else settings.timeout
+        if self.timeout == math.inf:
+            self.timeout = None
         self.deadline = None if job.deadline is None else now() + int(job.deadline * 1e9)
         self.expires = None if job.expires_in is None else now() + int(job.expires_in * 1e9)
         self.attempt = 0
@@ -107,12 +112,13 @@ class Plan:
         if self.expires is not None or self.deadline is not None:
             return
         if full:
+            lane = next(iter(self.queue._settings.lanes)) if self.job.lane is None else self.job.lane
             raise DeadlockError(
-                f"{self.job.title} waits for a place in the lane {self.job.lane!r}, "
+                f"{self.job.title} waits for a place in the lane {lane!r}, "
                 f"all of which are held by jobs that wait for jobs of that lane"
             )
         raise DeadlockError(
-            f"{self.job.title} waits for the key {self.job.key!r}, "
+            f"{self.job.title} waits for the key {shown(self.job.key)}, "
             f"which the job that waits for it holds until its own end"
         )
 
@@ -184,40 +190,46 @@ class Plan:
             error = raised
         if timer is not None:
             call_off(self.queue, timer)
-        if not attempt.token.acquire(False):
-            assert attempt.error is not None  # written before the token was taken
-            core.end_running(future, attempt.error)
-            core.lateness_ends(self.queue, attempt.replaces)
-            raise attempt.error
-        if not attempt.intime.acquire(False):
-            late = attempt.late
-            late.__cause__ = error  # type: ignore[union-attr]
-            error = late
         try:
+            if not attempt.token.acquire(False):
+                assert attempt.error is not None  # written before the token was taken
+                core.end_running(future, attempt.error)
+                core.lateness_ends(self.queue, attempt.replaces)
+                raise attempt.error
+            if not attempt.intime.acquire(False):
+                late = attempt.late
+                late.__cause__ = error  # type: ignore[union-attr]
+                error = late
+                del late
             return result if error is None else self._try_again(future, error)
         finally:
-            del error, attempt
+            # The error's traceback refers to this frame, and whatever it refers to must not refer back to the error,
+            # or both would live until the collector comes, and so would the report of an error that nobody reads.
+            del self, job, future, attempt, error
 
     def _try_again(self, future, error):
         delay = None
-        if self.retry is not None and not future._asked and not self.queue._stops_now:
-            elapsed = (monotonic_ns() - self.began) * 1e-9
-            try:
-                delay = self.retry.delay_after(self.attempt, error, elapsed=elapsed, slept=self.slept)
-            except BaseException as broken:
-                broken.__context__ = error
-                keep_errors(self.errors, broken)
-                raise
-        if delay is not None and self.deadline is not None and now() + delay * 1e9 >= self.deadline:
-            delay = None
-        if delay is None:
-            keep_errors(self.errors, error)
-            raise error
-        self.errors.append(describe(self.attempt, error))
-        self.queue._settings.call("on_retry", future, error, delay)
-        self.waits_since = monotonic_ns()
-        self.running = None
-        return Again(delay * 1e9)
+        try:
+            if self.retry is not None and not future._asked and not self.queue._stops_now:
+                elapsed = (monotonic_ns() - self.began) * 1e-9
+                try:
+                    delay = self.retry.delay_after(self.attempt, error, elapsed=elapsed, slept=self.slept)
+                except BaseException as broken:
+                    broken.__context__ = error
+                    keep_errors(self.errors, broken)
+                    raise
+            if delay is not None and self.deadline is not None and now() + delay * 1e9 >= self.deadline:
+                delay = None
+            if delay is None:
+                keep_errors(self.errors, error)
+                raise error
+            self.errors.append(describe(self.attempt, error))
+            self.queue._settings.call("on_retry", future, error, delay)
+            self.waits_since = monotonic_ns()
+            self.running = None
+            return Again(delay * 1e9)
+        finally:
+            del self, future, error  # as above
 
     # ---- on the timekeeper ----------------------------------------------------------
 

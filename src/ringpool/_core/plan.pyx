@@ -51,8 +51,9 @@ def submit_planned(
     """
     Queue a job whose function is *plan*, without arguments; returns its future.
 
-    *key*: a hash, or None. *due*, *deadline* (for room): on the monotonic
-    clock, ns; of *deadline* 0 means at once or not at all, -1 without limit.
+    *key*: a number, or None. *due*, *deadline* (for room): on the monotonic
+    clock, ns; of *deadline* 0 means at once or not at all, -1 without limit,
+    -2 without limit whatever the overflow policy.
     *judged*: ``plan.verdict(seconds waited)`` is asked before each start.
     """
     cdef Core* core = core_of_pool(pool)
