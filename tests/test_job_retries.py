@@ -102,8 +102,8 @@ def test_the_next_attempt_is_not_before_its_time(queue):
 
 
 @pytest.mark.parametrize("later", [Job, partial], ids=["planned", "plain"])
-def test_an_attempt_without_a_pause_comes_before_later_jobs(queue, gate, later):
-    """The job keeps the place in which it arrived."""
+def test_an_attempt_without_a_pause_comes_after_the_jobs_that_wait(queue, gate, later):
+    """A job that fails for ever keeps nobody waiting for ever."""
     order = []
 
     def flaky():
@@ -115,15 +115,16 @@ def test_an_attempt_without_a_pause_comes_before_later_jobs(queue, gate, later):
     gate.wait_until_entered()
     queue.submit(Job(order.append, "before"))
     queue.submit(Job(flaky, retry=AT_ONCE))
-    last = [queue.submit(later(order.append, name)) for name in ("after", "last")][1]
+    for name in ("after", "last"):
+        queue.submit(later(order.append, name))
     gate.open()
-    last.result(WAIT)
-    assert order == ["before", "flaky 1", "flaky 2", "flaky 3", "after", "last"]
+    assert queue.wait(WAIT)
+    assert order == ["before", "flaky 1", "after", "last", "flaky 2", "flaky 3"]
 
 
 @pytest.mark.parametrize("later", [Job, partial], ids=["planned", "plain"])
-def test_after_a_pause_a_job_takes_the_place_of_its_arrival_among_those_that_wait(queue, gate, until, later):
-    """What started meanwhile was before it, what waits still and came later is not."""
+def test_after_a_pause_a_job_stands_behind_those_that_wait(queue, gate, until, later):
+    """And before those that come when its time has come."""
     order = []
 
     def flaky():
@@ -138,12 +139,13 @@ def test_after_a_pause_a_job_takes_the_place_of_its_arrival_among_those_that_wai
     queue.submit(Job(flaky, retry=Retry(base=0.05, jitter="none")))
     until(lambda: queue.stats().retrying == 1)
     queue.submit(Job(hold))
-    last = [queue.submit(later(order.append, name)) for name in ("after", "last")][1]
+    queue.submit(later(order.append, "waiting"))
     gate.wait_until_entered()
     until(lambda: queue.stats().retrying == 0)
+    queue.submit(later(order.append, "later"))
     gate.open()
-    last.result(WAIT)
-    assert order == ["flaky 1", "meanwhile", "flaky 2", "after", "last"]
+    assert queue.wait(WAIT)
+    assert order == ["flaky 1", "meanwhile", "waiting", "flaky 2", "later"]
 
 
 def test_a_server_is_believed_when_it_says_how_long_to_wait(queue):
