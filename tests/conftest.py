@@ -11,6 +11,15 @@ import pytest
 
 WAIT = 30  # seconds after which a wait in a test has failed
 
+# RINGPOOL_TEST_DISPATCH=ready: the dispatch of each queue that says none, in the tests and in the scripts they start.
+SAY_DISPATCH = ""
+if os.environ.get("RINGPOOL_TEST_DISPATCH"):
+    SAY_DISPATCH = (
+        "import ringpool; "
+        f"ringpool.WorkerQueue.__init__.__kwdefaults__['dispatch'] = {os.environ['RINGPOOL_TEST_DISPATCH']!r}\n"
+    )
+    exec(SAY_DISPATCH)
+
 
 @pytest.fixture(autouse=True)
 def no_thread_left():
@@ -117,7 +126,7 @@ def run_script(tmp_path):
     def run(source, *, timeout=WAIT, env=None, stdin=None):
         script = tmp_path / "script.py"
         watchdog = f"import faulthandler; faulthandler.dump_traceback_later({timeout - 5}, exit=True)\n"
-        script.write_text(watchdog + source)
+        script.write_text(watchdog + SAY_DISPATCH + source)
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **(env or {})}
         return subprocess.run(
             [sys.executable, str(script)], capture_output=True, text=True, timeout=timeout, env=environment, stdin=stdin
