@@ -8,7 +8,7 @@ from ringpool import checks, tallies
 from ringpool._core import plan as core
 from ringpool._core.counts import count
 from ringpool._core.engine import call_of
-from ringpool._core.timekeeper import now
+from ringpool._core.timekeeper import is_timekeeper, now
 from ringpool.errors import JobDropped, QueueFull, QueueStopped
 from ringpool.future import Future
 from ringpool.job import Job
@@ -91,6 +91,16 @@ def _queued(queue, future, put, waited=False):
     if put:
         return future
     raise queue._refusal() if put is None else queue._full(waited)
+
+
+def full(queue: "WorkerQueue", without_limit: bool) -> QueueFull:
+    """The error of a submit that found no room; *without_limit*: it would have waited for some, and may not."""
+    why = f"{queue.name} is full"
+    if not without_limit:
+        return QueueFull(f"{why}: {queue.capacity} jobs queued or their results unread")
+    if is_timekeeper(queue):
+        return QueueFull(f"{why}, and a callback on its clock's thread cannot wait: nothing would be due meanwhile")
+    return QueueFull(f"{why}, and all its workers wait for room in it: waiting would deadlock")
 
 
 def _raise(queue, future):
