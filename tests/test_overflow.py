@@ -4,6 +4,7 @@ import contextvars
 import gc
 import threading
 import weakref
+from concurrent.futures import CancelledError
 
 import pytest
 
@@ -249,7 +250,7 @@ def test_caller_runs_runs_it_on_the_thread_that_submits(make, kind):
 
 
 @KINDS
-@pytest.mark.parametrize("error", [OSError, SystemExit, KeyboardInterrupt])
+@pytest.mark.parametrize("error", [OSError, CancelledError, GeneratorExit])
 def test_caller_runs_keeps_what_the_job_raises_in_its_future(make, kind, error):
     """As a worker does: the submitter did not ask for the job's error."""
     queue, _ = make(overflow="caller_runs", **kind)
@@ -362,6 +363,29 @@ def test_caller_runs_raises_for_a_job_with_a_key(make):
     with pytest.raises(QueueFull):
         queue.submit(Job(int, key=1))
     assert (queue.stats().caller_ran, queue.stats().rejected) == (0, 1)
+
+
+@pytest.mark.parametrize("many", [False, True], ids=["submit", "submit_many"])
+def test_caller_runs_raises_for_a_job_with_a_delay(make, many):
+    """Its caller would run it before its time."""
+    ran = []
+    queue, _ = make(overflow="caller_runs")
+    with pytest.raises(QueueFull):
+        if many:
+            queue.submit_many(Job(ran.append, delay=60), [1])
+        else:
+            queue.submit_later(60, ran.append, 1)
+    assert (queue.stats().caller_ran, queue.stats().rejected, ran) == (0, 1, [])
+
+
+def test_caller_runs_raises_for_a_job_of_a_lane_with_a_limit(make):
+    """How many of it run is the queue's to keep; other lanes have their callers."""
+    queue, _ = make(overflow="caller_runs", lanes={"free": Lane(), "limited": Lane(max_workers=1)})
+    with pytest.raises(QueueFull):
+        queue.submit(Job(int, lane="limited"))
+    assert queue.submit(Job(int, lane="free")).result(0) == 0
+    assert queue.submit(int).result(0) == 0
+    assert (queue.stats().caller_ran, queue.stats().rejected) == (2, 1)
 
 
 def test_a_job_that_submits_to_its_own_full_queue_runs_that_job_itself():

@@ -114,12 +114,24 @@ def _return(queue, future):
 
 
 def _caller_runs(queue, future):
-    if core.lane_of(future)[1] or queue._settings.rate_limit is not None:
-        return _raise(queue, future)  # its key's order, and the rate, are the queue's to keep
+    if not _may_run_here(queue, future):
+        return _raise(queue, future)
     if not core.run_unqueued(queue, future):
         raise queue._refusal()
     count(queue, tallies.CALLER_RAN)
     return future
+
+
+def _may_run_here(queue, future):
+    # The order of a key, a delay, the places of a lane and the rate are the queue's to keep.
+    lane, keyed = core.lane_of(future)
+    fn = call_of(future)[0]
+    return not (
+        keyed
+        or (isinstance(fn, Plan) and fn.job.delay)
+        or list(queue._settings.lanes.values())[lane].max_workers is not None
+        or queue._settings.rate_limit is not None
+    )
 
 
 def _drop_newest(queue, future):
