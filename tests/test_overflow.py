@@ -2,6 +2,8 @@
 
 import contextvars
 import gc
+import signal
+import sys
 import threading
 import weakref
 from concurrent.futures import CancelledError
@@ -355,6 +357,35 @@ def test_a_job_that_its_caller_ran_is_tried_again_by_a_worker(make, gate, stoppe
     assert threads == [threading.current_thread().name, "full_0"]
     stats = queue.stats()
     assert (stats.retries, stats.caller_ran) == (1, 1)
+
+
+@KINDS
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])
+def test_what_ends_a_program_comes_out_of_submit_too(make, kind, error):
+    """It is the caller's thread, perhaps the main one, that Ctrl-C came to; the future ends in it all the same."""
+    futures = []
+
+    def job():
+        futures.append(current_job().future)
+        raise error("mine")
+
+    done = []
+    queue, _ = make(overflow="caller_runs", on_done=done.append, **kind)
+    with pytest.raises(error, match="mine"):
+        queue.submit(job)
+    assert isinstance(futures[0].exception(0), error)
+    assert done == futures
+    stats = queue.stats()
+    assert (stats.failed, stats.caller_ran, stats.in_flight) == (1, 1, 1)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends itself a signal")
+def test_ctrl_c_in_a_job_that_the_main_thread_runs_is_not_swallowed(make):
+    """On a queue without hooks, from a real signal."""
+    queue, _ = make(overflow="caller_runs")
+    with pytest.raises(KeyboardInterrupt):
+        queue.submit(signal.raise_signal, signal.SIGINT)
+    assert queue.stats().failed == 1
 
 
 def test_caller_runs_raises_for_a_job_with_a_key(make):

@@ -119,7 +119,20 @@ def _caller_runs(queue, future):
     if not core.run_unqueued(queue, future):
         raise queue._refusal()
     count(queue, tallies.CALLER_RAN)
+    _let_out(queue, future)
     return future
+
+
+def _let_out(queue, future):
+    # What ends a program, as Ctrl-C, came to the submitter's thread and not to a worker's: it goes on from there.
+    error = future.exception(0) if future.done() and not future.cancelled() else None
+    if isinstance(error, (KeyboardInterrupt, SystemExit)):
+        if "on_done" in queue._settings.hooks:
+            queue._settings.done(future)  # submit does not come to it
+        try:
+            raise error
+        finally:
+            del future, error
 
 
 def _may_run_here(queue, future):
