@@ -324,6 +324,4 @@ def test_a_callback_on_the_clocks_thread_is_refused_with_words_of_its_own(gate):
         assert isinstance(expires.exception(WAIT), JobExpired)
         gate.open()
         assert queue.wait(WAIT)
-    assert errors == [
-        "later is full, and a callback on its clock's thread cannot wait: nothing would be due meanwhile"
-    ]
+    assert errors == ["later is full, and a callback on its clock's thread cannot wait: nothing would be due meanwhile"]

@@ -236,6 +236,7 @@ class WorkerQueue(Engine):
         Submit ``fn(*args, **kwargs)``, not to be started before *delay* seconds have passed.
 
         It takes its place in the queue from now on; see *delay* of :class:`Job`.
+        A subclass's own ``submit`` is not called.
         """
         return self._submit_planned(Job(fn, *args, kwargs=kwargs, delay=delay), (), {}, -1)
 
