@@ -1,9 +1,12 @@
 """Every example in docs/ is a program: it runs, and says what its page says it does."""
 
+import dataclasses
 import re
 from pathlib import Path
 
 import pytest
+
+from ringpool import Stats
 
 DOCS = Path(__file__).parents[1] / "docs"
 # A block of Python, and the block of text that follows it, if one does.
@@ -41,3 +44,13 @@ def test_every_page_has_an_example():
         text = page.read_text(encoding="utf-8")
         blocks = re.findall(r"^\s*```\s*python", text, re.MULTILINE | re.IGNORECASE)
         assert len(blocks) == len(EXAMPLE.findall(text)) > 0, page.name
+
+
+@pytest.mark.skipif(not DOCS.is_dir(), reason="tests of an installed wheel: the pages are not here")
+def test_every_number_of_the_statistics_is_explained():
+    """
+    In the first column of the table: a new counter needs a row.
+    """
+    cells = re.findall(r"^\| (`.*?) \|", (DOCS / "watching.md").read_text(encoding="utf-8"), re.MULTILINE)
+    named = set(re.findall(r"`(\w+)`", " ".join(cells)))
+    assert {field.name for field in dataclasses.fields(Stats)} - {"accepted"} <= named

@@ -403,8 +403,6 @@ def test_what_is_no_queue_is_refused(queue):
     """
     At once, and by its name.
     """
-    if queue is WorkerQueue:
-        queue = object
     with pytest.raises(TypeError, match="queue must be a WorkerQueue, got"):
         JobGroup(queue)
 

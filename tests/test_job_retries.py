@@ -137,6 +137,26 @@ def test_jobs_of_one_budget_share_it(queue):
     assert queue.stats().retries == 2
 
 
+def test_a_jobs_own_retry_without_a_budget_draws_on_the_queues():
+    """A job that says how often says nothing of how many in all."""
+    budget = RetryBudget(ratio=0, minimum=2, per=1000)
+    retry = Retry(base=0, attempts=5)
+    with WorkerQueue(1, 16, retry=Retry(budget=budget)) as queue:
+        jobs = [queue.submit(Job(Fails(9), retry=retry)) for _ in range(10)]
+        assert all(isinstance(job.exception(WAIT), OSError) for job in jobs)
+        assert queue.stats().retries == 2
+    assert retry.budget is None
+
+
+def test_a_jobs_own_budget_is_the_only_one_it_draws_on():
+    """It earns there as well."""
+    queues, own = RetryBudget(ratio=1, minimum=1, per=1000), RetryBudget(ratio=1, minimum=2, per=1000)
+    with WorkerQueue(1, 16, retry=Retry(base=0, budget=queues)) as queue:
+        queue.submit(Job(Fails(9), retry=Retry(base=0, attempts=9, budget=own))).exception(WAIT)
+        assert queue.stats().retries == 3
+    assert (queues.balance, own.balance) == (1, 0)
+
+
 def test_each_first_attempt_earns_its_part_of_a_retry(queue):
     """And no other attempt does: half a retry each for ten jobs, used up by the first ones."""
     budget = RetryBudget(ratio=0.5, minimum=0, per=1000)

@@ -110,11 +110,11 @@ def test_a_key_that_nobody_uses_is_forgotten(gate, until):
         futures.append(queue.submit(Job(fail, key="failing", retry=Retry(attempts=2, base=0, cap=0))))
         futures.append(queue.submit(Job(int, key="later", delay=1000)))
         futures.append(queue.submit(Job(int, key="expired", expires_in=0.01, delay=1000)))
-        assert "later" in queue._keys._numbers
+        assert "later" in queue._settings.keys._numbers
         assert futures[4].cancel()
         gate.open()
         assert queue.wait(WAIT)
-        until(lambda: not len(queue._keys))
+        until(lambda: not len(queue._settings.keys))
         assert all(future.done() for future in futures)
 
 
@@ -143,4 +143,4 @@ def test_keys_come_and_go_in_many_threads(run_in_threads):
         run_in_threads(4, produce)
         assert queue.wait(WAIT)
         assert queue.stats().failed == 0
-    assert (overlaps, inside, len(queue._keys)) == ([], dict.fromkeys(range(3), 0), 0)
+    assert (overlaps, inside, len(queue._settings.keys)) == ([], dict.fromkeys(range(3), 0), 0)

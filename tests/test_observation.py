@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from ringpool import Job, WorkerQueue
+from ringpool import Job, QueueFull, WorkerQueue
 
 WAIT = 30
 HAS_STACKS = getattr(sys, "_is_gil_enabled", lambda: True)()
@@ -70,6 +70,37 @@ def test_utilisation_is_one_while_a_job_runs_and_falls_while_none_does(gate):
         while queue.stats().alive < idle.alive + 0.02:
             pass
         assert queue.stats().utilisation(since=idle) < 0.01
+
+
+def test_workers_that_run_a_job_are_busy(gate, until):
+    with WorkerQueue(3, 8) as queue:
+        assert queue.stats().busy == 0
+        for _ in range(2):
+            queue.submit(gate)
+        gate.wait_until_entered(2)
+        until(lambda: queue.stats().busy == 2)
+        gate.open()
+        queue.wait(WAIT)
+        assert queue.stats().busy == 0
+
+
+@pytest.mark.parametrize("plan", [{}, {"on_start": lambda future: None}], ids=["plain", "plans"])
+def test_a_producer_that_sleeps_for_want_of_room_is_counted_once(gate, until, plan):
+    with WorkerQueue(1, 1, **plan) as queue:
+        queue.submit(gate)
+        gate.wait_until_entered()
+        queue.submit(int)
+        with pytest.raises(QueueFull):
+            queue.try_submit(int)
+        with pytest.raises(QueueFull):
+            queue.submit_within(0.01, int)
+        assert (queue.stats().blocked, queue.stats().block_timed_out) == (1, 1)
+        producer = threading.Thread(target=queue.submit_within, args=(WAIT, int))
+        producer.start()
+        until(lambda: queue.stats().blocked == 2)
+        gate.open()
+        producer.join(WAIT)
+    assert (queue.stats().blocked, queue.stats().block_timed_out) == (2, 1)
 
 
 def test_waiting_jobs_are_counted_by_level_and_the_oldest_has_its_age(gate):

@@ -73,6 +73,7 @@ def test_block_waits_for_room(make, gate, kind, policy):
     assert done.wait(WAIT)
     thread.join()
     assert futures[0].result(WAIT) == 7
+    assert (queue.stats().blocked, queue.stats().block_timed_out) == (1, 0)
 
 
 @KINDS
@@ -90,6 +91,7 @@ def test_block_with_a_limit_refuses_when_it_has_passed(make, kind, how):
     assert seen() is None
     stats = queue.stats()
     assert (stats.rejected, stats.accepted) == (1, 3)
+    assert (stats.blocked, stats.block_timed_out) == (1, 1)
 
 
 @KINDS
@@ -139,6 +141,7 @@ def test_drop_newest_ends_the_job_that_came(make, gate, kind):
         future.result(0)
     stats = queue.stats()
     assert (stats.dropped, stats.accepted, stats.queued) == (1, 4, 2)
+    assert (stats.dropped_newest, stats.dropped_oldest, stats.blocked) == (1, 0, 0)
     gate.open()
     assert [job.result(WAIT) for job in jobs] == [0, 1]
 
@@ -149,7 +152,7 @@ def test_drop_oldest_ends_the_one_that_waits_longest(make, gate, kind):
     queue, jobs = make(overflow="drop_oldest", **kind)
     jobs += [queue.submit(int, str(i)) for i in range(2, 5)]
     assert [isinstance(job.exception(0), JobDropped) if job.done() else None for job in jobs] == [True] * 3 + [None] * 2
-    assert queue.stats().dropped == 3
+    assert queue.stats().dropped == queue.stats().dropped_oldest == 3
     gate.open()
     assert [job.result(WAIT) for job in jobs[3:]] == [3, 4]
 
@@ -163,6 +166,7 @@ def test_drop_oldest_takes_the_place_of_a_cancelled_job_first(make, kind):
     assert jobs[0].cancelled()
     assert not jobs[1].done() and not fresh.done()
     assert (queue.stats().dropped, queue.stats().cancelled) == (0, 1)
+    assert queue.stats().dropped_oldest == 0
 
 
 def test_drop_oldest_takes_from_the_lowest_level(make, gate):

@@ -188,7 +188,7 @@ def test_a_stopped_queue_refuses_under_each_policy(gate, name, planned):
 
 @pytest.mark.parametrize("name", NAMES[1:])
 @pytest.mark.parametrize("planned", [False, True])
-def test_try_submit_and_submit_within_have_no_policy(gate, name, planned):
+def test_try_submit_and_submit_within_have_no_policy(gate, until, name, planned):
     """They say themselves what is to happen: nothing, or a wait."""
     queue, jobs = filled(gate, overflow=name, lanes={"a": Lane()} if planned else None)
     for job in (int, Job(int)):
@@ -196,11 +196,29 @@ def test_try_submit_and_submit_within_have_no_policy(gate, name, planned):
             queue.try_submit(job)
         with pytest.raises(QueueFull):
             queue.submit_within(0.01, job)
+    unlimited = threading.Thread(target=queue.submit_within, args=(None, int))
+    unlimited.start()
+    until(lambda: queue.stats().blocked == 3)
     assert not any(job.done() for job in jobs)
     assert queue.stats().rejected == 4
     gate.open()
     assert queue.submit_within(WAIT, int, "7").result(WAIT) == 7
+    unlimited.join(WAIT)
     assert queue.stop(WAIT).complete
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("options", [{}, {"on_start": lambda future: None}, {"stuck_after": WAIT}], ids=repr)
+def test_a_map_waits_for_room_whatever_the_policy(gate, name, options):
+    """In the middle of a loop, a refused or a dropped item would end it."""
+    queue, jobs = filled(gate, overflow=name, **options)
+    opener = threading.Timer(MOMENT, gate.open)
+    opener.start()
+    assert list(queue.map(int, map(str, range(20)))) == list(range(20))
+    opener.join()
+    assert queue.stop(WAIT).complete
+    assert [job.result(0) for job in jobs] == [0, 0]
+    assert (queue.stats().dropped, queue.stats().rejected, queue.stats().caller_ran) == (0, 0, 0)
 
 
 @pytest.mark.parametrize("planned", [False, True])

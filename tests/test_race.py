@@ -219,17 +219,17 @@ def test_no_calls_are_refused(run):
         run()
 
 
-def test_what_cannot_be_called_is_refused_and_the_rest_cancelled(gate):
+def test_what_cannot_be_called_is_refused_before_any_call_is_submitted(gate):
     """
-    With the queue's own words.
+    Half a race is none.
     """
     with WorkerQueue(1, 64) as queue:
         queue.submit(gate)
         gate.wait_until_entered()
-        with pytest.raises(TypeError, match="fn must be callable or a Job, got 3"):
+        with pytest.raises(TypeError, match="calls must be callable or Jobs, got 3"):
             race(queue, int, 3)
         gate.open()
-    assert queue.stats().cancelled == 1
+    assert queue.stats().accepted == 1
 
 
 def test_a_stopped_queue_and_a_closed_group_refuse():

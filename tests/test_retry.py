@@ -127,8 +127,10 @@ def test_an_async_function_is_refused_by_name_and_not_taken_for_yes(name):
     async def strategy(_):
         return True
 
+    with pytest.raises(TypeError, match=f"{name} must be an ordinary function, not one to be awaited"):
+        Retry(**{name: strategy})
     with pytest.raises(TypeError, match=f"{name}.* must be an ordinary function: it returned coroutine"):
-        Retry(**{name: strategy}).delay_after(1, ERROR)
+        Retry(**{name: lambda _: strategy(_)}).delay_after(1, ERROR)
 
 
 # ---- budget -----------------------------------------------------------------------

@@ -156,9 +156,8 @@ def test_strategies_for_asyncio_are_refused_by_name():
     async def predicate(error):
         return True
 
-    retry = Retry(retry=for_asyncio.retry_if_exception(predicate))
     with pytest.raises(TypeError, match="retry must be an ordinary function"):
-        retry.delay_after(1, ERROR)
+        Retry(retry=for_asyncio.retry_if_exception(predicate))
 
 
 def test_a_class_in_place_of_an_object_is_refused():

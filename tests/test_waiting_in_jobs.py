@@ -138,6 +138,45 @@ def test_a_lane_with_a_place_left_refuses_no_wait(dispatch):
             assert queue.submit(Job(parent, n, lane="bulk")).result(WAIT) == n
 
 
+def test_an_idle_worker_that_is_set_aside_for_another_lane_is_no_help(dispatch, wait):
+    """
+    While its submitter waits, the job may be run by it, or by one that is hired.
+    """
+    lanes = {"bulk": Lane(), "web": Lane(reserve=1)}
+    with WorkerQueue(2, 8, dispatch=dispatch, lanes=lanes) as queue:
+        both = threading.Barrier(2)
+        for job in [queue.submit(Job(both.wait, lane="web")) for _ in range(2)]:
+            job.result(WAIT)  # now both workers are there
+
+        def parent():
+            inner = queue.submit(Job(int, "7", lane="bulk"))
+            while not queue.stats().idle:
+                pass  # the other one has looked at it in vain
+            return wait(inner)
+
+        assert queue.submit(Job(parent, lane="bulk")).result(WAIT) == 7
+
+
+@pytest.mark.parametrize("way", ["group", "race"])
+def test_a_group_or_race_in_a_job_of_the_same_key_is_refused(dispatch, way):
+    """
+    Their wait is not result(), and could end no more than that.
+    """
+    with WorkerQueue(2, 8, dispatch=dispatch) as queue:
+
+        def group():
+            with queue.group() as jobs:
+                jobs.submit(Job(int, key="k"))
+
+        def race():
+            queue.race(Job(int, key="k"))
+
+        error = queue.submit(Job({"group": group, "race": race}[way], key="k")).exception(WAIT)
+    if isinstance(error, ExceptionGroup):
+        (error,) = error.exceptions
+    assert isinstance(error, DeadlockError)
+
+
 def test_a_wait_with_a_limit_is_not_refused():
     """
     It ends by itself.

@@ -5,6 +5,7 @@ import logging
 import re
 import sys
 import threading
+import time
 import weakref
 
 import pytest
@@ -80,6 +81,24 @@ def test_jobs_that_are_quick_are_not_reported(log):
             queue.submit(int)
         queue.submit_later(MOMENT, int)
     assert log.lines == []
+
+
+def test_a_map_is_not_stuck_as_long_as_its_items_are_quick(log):
+    """The watchdog looks at each item, not at how long the map goes on."""
+    with WorkerQueue(2, 8, stuck_after=0.2) as queue:
+        assert sum(queue.map(lambda i: time.sleep(0.01) or i, range(100))) == 4950
+    assert (log.lines, queue.stats().stuck) == ([], 0)
+
+
+def test_an_item_of_a_map_that_is_stuck_is_reported(gate, log):
+    """That one alone, and by the function's name."""
+    with WorkerQueue(2, 8, stuck_after=0.2) as queue:
+        results = queue.map(lambda job: job(), [int, gate, int])
+        assert log.more.acquire(timeout=WAIT)
+        gate.open()
+        assert list(results) == [0, None, 0]
+    assert (len(log.lines), queue.stats().stuck) == (1, 1)
+    assert "lambda" in log.lines[0][1]
 
 
 def test_running_names_the_jobs_and_their_age(gate):

@@ -1,7 +1,6 @@
 """Micro-batching: single submits collected into one call of a function that takes a list."""
 
 import contextvars
-import math
 import os
 import threading
 import time
@@ -17,6 +16,7 @@ from ringpool import checks, lifecycle
 from ringpool._core.engine import Engine
 from ringpool._core.timekeeper import call_at, keep_time, now
 from ringpool._core.worker import current_future
+from ringpool.checks import shown
 from ringpool.errors import QueueFull, QueueStopped
 from ringpool.future import Future
 
@@ -79,12 +79,13 @@ class Batcher(Generic[Item, T]):
 
     def __init__(self, queue: Engine, fn: Callable[[list[Item]], Sequence[T]], max_size: int, max_wait: float):
         if not isinstance(queue, Engine) or not hasattr(queue, "try_submit"):
-            raise TypeError(f"queue must be a WorkerQueue, got {queue!r}")
+            raise TypeError(f"queue must be a WorkerQueue, got {shown(queue)}")
         if not callable(fn):
-            raise TypeError(f"fn must be callable, got {fn!r}")
-        seconds = checks.seconds("max_wait", max_wait)
-        if seconds is None or math.isinf(seconds):
-            raise ValueError(f"max_wait must be a finite number of seconds, got {max_wait!r}")
+            raise TypeError(f"fn must be callable, got {shown(fn)}")
+        checks.not_awaited("fn", fn)
+        seconds = checks.duration("max_wait", max_wait)
+        if seconds is None:
+            raise ValueError(f"max_wait must be a finite number of seconds, got {shown(max_wait)}")
         self._queue: Any = queue
         self._fn = fn
         self._max_size = checks.whole_number("max_size", max_size, least=1)
@@ -364,10 +365,11 @@ def _settle(future, result):
 
 def _checked(fn, results, n):
     if results is None or isinstance(results, (str, bytes, bytearray, Mapping, Set)) or not hasattr(results, "__len__"):
-        raise TypeError(f"{fn!r} must return a sequence with one result for each item, got {type(results).__name__}")
+        kind = type(results).__name__
+        raise TypeError(f"{shown(fn)} must return a sequence with one result for each item, got {kind}")
     results = list(results)
     if len(results) != n:
-        raise ValueError(f"{fn!r} must return one result for each item: got {len(results)} for {n} items")
+        raise ValueError(f"{shown(fn)} must return one result for each item: got {len(results)} for {n} items")
     return results
 
 

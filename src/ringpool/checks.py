@@ -1,9 +1,16 @@
 """What an argument may be, said at the call that got it."""
 
+import inspect
 import operator
+import sys
+import warnings
+from collections.abc import Iterable
 from datetime import timedelta
 from math import isfinite
+from types import FunctionType, MethodType
 from typing import Any
+
+from ringpool._core.shown import shown
 
 _MOST = 2**31 - 1
 LONGEST = float(2**31 - 1)  # seconds, 68 years: as nanoseconds it still fits 64 bits when added to a clock
@@ -16,19 +23,19 @@ def whole_number(name, value, least):
     except TypeError:
         if isinstance(value, float) and value != value:
             raise ValueError(f"{name} must be a whole number, got NaN") from None
-        raise TypeError(f"{name} must be a whole number, got {value!r}") from None
+        raise TypeError(f"{name} must be a whole number, got {shown(value)}") from None
     if number < least:
         limit = f"greater than {least - 1}" if least else "0 or greater"
-        raise ValueError(f"{name} must be {limit}, got {number}")
+        raise ValueError(f"{name} must be {limit}, got {shown(number)}")
     if number > _MOST:
-        raise ValueError(f"{name} must be at most {_MOST}, got {number}")
+        raise ValueError(f"{name} must be at most {_MOST}, got {shown(number)}")
     return number
 
 
 def thread_name(name, value):
     """*value* as part of a thread's name."""
     if not isinstance(value, str):
-        raise TypeError(f"{name} must be a str, got {value!r}")
+        raise TypeError(f"{name} must be a str, got {shown(value)}")
     if "\0" in value:
         raise ValueError(f"{name} must not contain a NUL character")
     return value
@@ -37,7 +44,7 @@ def thread_name(name, value):
 def context(value):
     """How a job gets its contextvars."""
     if value is not None and value != "copy":
-        raise ValueError(f'context must be "copy" or None, got {value!r}')
+        raise ValueError(f'context must be "copy" or None, got {shown(value)}')
 
 
 def seconds(name, value):
@@ -51,7 +58,7 @@ def seconds(name, value):
     except OverflowError:
         return None if value > 0 else 0.0
     except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a number of seconds or None, got {value!r}") from None
+        raise TypeError(f"{name} must be a number of seconds or None, got {shown(value)}") from None
     if limit != limit:
         raise ValueError(f"{name} must not be NaN")
     return max(limit, 0.0)
@@ -62,9 +69,9 @@ def level(name, value):
     try:
         number = operator.index(value)
     except TypeError:
-        raise TypeError(f"{name} must be a whole number, got {value!r}") from None
+        raise TypeError(f"{name} must be a whole number, got {shown(value)}") from None
     if not -1000 <= number <= 1000:
-        raise ValueError(f"{name} must be from -1000 to 1000, got {number}")
+        raise ValueError(f"{name} must be from -1000 to 1000, got {shown(number)}")
     return number
 
 
@@ -74,22 +81,24 @@ def duration(name, value):
         return None
     limit = seconds(name, value)
     if limit is not None and value < 0:
-        raise ValueError(f"{name} must be 0 or greater, got {value!r}")
+        raise ValueError(f"{name} must be 0 or greater, got {shown(value)}")
     return None if limit is None or limit > 9e9 else limit
 
 
 def function(name, value):
-    """*value* as a hook: something to call, or None."""
-    if value is not None and not callable(value):
-        raise TypeError(f"{name} must be callable or None, got {value!r}")
-    return value
+    """*value* as a hook: something to call whose result is not to be awaited, or None."""
+    if value is None:
+        return None
+    if not callable(value):
+        raise TypeError(f"{name} must be callable or None, got {shown(value)}")
+    return not_awaited(name, value)
 
 
 def one_of(name, value, allowed):
     """*value*, if it is one of the names *allowed*."""
-    if value not in allowed:
+    if not isinstance(value, str) or value not in allowed:
         names = ", ".join(f'"{one}"' for one in allowed)
-        raise ValueError(f"{name} must be one of {names}, got {value!r}")
+        raise ValueError(f"{name} must be one of {names}, got {shown(value)}")
     return value
 
 
@@ -98,9 +107,39 @@ def hashable(name, value):
     try:
         hash(value)
     except TypeError:
-        raise TypeError(f"{name} must be hashable, got {value!r}") from None
+        raise TypeError(f"{name} must be hashable, got {shown(value)}") from None
     return value
 
+
+def function_and_inputs(fn, iterables):
+    """What a map gets, looked at before it begins with any of it."""
+    if not callable(fn):
+        raise TypeError(f"fn must be callable, got {shown(fn)}")
+    for one in iterables:
+        if not isinstance(one, Iterable) and not hasattr(type(one), "__getitem__"):
+            raise TypeError(f"iterables must be iterables, got {shown(one)}")
+
+
+def not_awaited(name, value):
+    """*value*, something to call; TypeError if what it returns is to be awaited, which nobody here does."""
+    if inspect.iscoroutinefunction(value) or inspect.iscoroutinefunction(type(value).__call__):
+        raise TypeError(f"{name} must be an ordinary function, not one to be awaited, got {shown(value)}")
+    return value
+
+
+def warn_of_coroutine(fn):
+    """As for a plain job, a warning where the line outside of this package is that makes the job."""
+    code = getattr(fn, "__code__", None) if isinstance(fn, (FunctionType, MethodType)) else None
+    if code is None or not code.co_flags & (inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR):
+        return
+    frame, level = sys._getframe(), 1
+    while frame.f_back is not None and frame.f_globals["__name__"].startswith("ringpool."):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(
+        f"{shown(fn)} is a coroutine function: calling it in a worker only makes a coroutine that nobody awaits",
+        RuntimeWarning,
+        stacklevel=level,
+    )
 
 
 def number(name: str, value: Any, *, least: float = 0.0, most: float = LONGEST, positive: bool = False) -> float:
@@ -119,11 +158,11 @@ def number(name: str, value: Any, *, least: float = 0.0, most: float = LONGEST, 
             raise TypeError
         result = float(value)
     except OverflowError:
-        raise ValueError(f"{name} must be {allowed}, got {value!r}") from None
+        raise ValueError(f"{name} must be {allowed}, got {shown(value)}") from None
     except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a number, got {value!r}") from None
+        raise TypeError(f"{name} must be a number, got {shown(value)}") from None
     if not least <= result <= most or (positive and not result):  # false for NaN as well
-        raise ValueError(f"{name} must be {allowed}, got {value!r}")
+        raise ValueError(f"{name} must be {allowed}, got {shown(value)}")
     return result
 
 

@@ -48,7 +48,11 @@ class CurrentJob:
         To be called on the job's own thread only, else RuntimeError; the
         interpreter's signal handlers run as in :func:`time.sleep`.
         """
+        if seconds is None:
+            raise TypeError("seconds must be a number of seconds, got None")
         limit = checks.duration("seconds", seconds)
+        if worker.current_future() is not self.future:
+            raise RuntimeError("a job sleeps on its own thread, and while it runs")
         until = time.monotonic() + (9e9 if limit is None else limit)
         while True:
             self.check()

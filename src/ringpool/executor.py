@@ -18,6 +18,7 @@ from ringpool._core.engine import Engine
 from ringpool._core.results import BatchResults
 from ringpool._core.submit import give_methods
 from ringpool._core.worker import INITIALIZER_FAILED
+from ringpool.checks import shown
 from ringpool.future import Future
 
 if TYPE_CHECKING:
@@ -64,11 +65,11 @@ class ThreadPoolExecutor(Engine, futures.ThreadPoolExecutor):
         max_workers = checks.whole_number("max_workers", max_workers, least=1)
         checks.thread_name("thread_name_prefix", thread_name_prefix)
         if initializer is not None and not callable(initializer):
-            raise TypeError(f"initializer must be a callable, got {initializer!r}")
+            raise TypeError(f"initializer must be a callable, got {shown(initializer)}")
         try:
             initargs = tuple(initargs)
         except TypeError:
-            raise TypeError(f"initargs must be an iterable, got {initargs!r}") from None
+            raise TypeError(f"initargs must be an iterable, got {shown(initargs)}") from None
         checks.context(context)
         Engine.__init__(
             self,
@@ -107,6 +108,7 @@ class ThreadPoolExecutor(Engine, futures.ThreadPoolExecutor):
         when an input iterable raises, or the iterator is dropped or closed after
         reading has begun; dropped unread it cancels nothing.
         """
+        checks.function_and_inputs(fn, iterables)
         buffersize = mapping.window(buffersize)
         timeout = checks.seconds("timeout", timeout)
         if self._submits_itself():
@@ -138,6 +140,7 @@ class ThreadPoolExecutor(Engine, futures.ThreadPoolExecutor):
         call this, any number of times, also from a job, a callback or a signal
         handler.
         """
+        wait, cancel_futures = bool(wait), bool(cancel_futures)  # what these raise, they raise now
         self._close()
         if cancel_futures:
             self._cancel_queued()

@@ -4,10 +4,12 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from types import TracebackType
-from typing import Any, ParamSpec, Self, TypeVar
+from typing import Any, ParamSpec, Self, TypeVar, overload
 
 from ringpool._core.engine import Engine
+from ringpool.checks import shown
 from ringpool.future import Future
+from ringpool.job import Job
 from ringpool.progress import Progress
 from ringpool.racing import error_of, first_success, raise_together
 
@@ -61,8 +63,8 @@ class JobGroup:
     """
 
     def __init__(self, queue: Engine):
-        if not callable(getattr(queue, "submit", None)):
-            raise TypeError(f"queue must be a WorkerQueue, got {queue!r}")
+        if isinstance(queue, type) or not callable(getattr(queue, "submit", None)):
+            raise TypeError(f"queue must be a WorkerQueue, got {shown(queue)}")
         self._queue = queue
         self._jobs: list[Future[Any]] = []  # of submit(), in order
         self._racers: set[Future[Any]] = set()  # of race(), which may fail
@@ -85,7 +87,11 @@ class JobGroup:
 
     # ---- jobs ------------------------------------------------------------------
 
-    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+    @overload
+    def submit(self, job: Job[T], /) -> Future[T]: ...
+    @overload
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]: ...
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
         """
         As the queue's ``submit``, for a job of this group; waits while the queue is full.
 
@@ -102,7 +108,7 @@ class JobGroup:
         """
         return self._admit(self._jobs.append, fn, *args, **kwargs)
 
-    def race(self, *calls: Callable[[], T]) -> T:
+    def race(self, *calls: Callable[[], T] | Job[T]) -> T:
         """
         Run *calls* as jobs of this group and return the result of the first that succeeds.
 
@@ -201,6 +207,7 @@ class JobGroup:
             self._wait_and_close()
         finally:
             self._state = "left"
+        self._progress.close()
         errors = [] if interruption is None else [interruption]
         # By identity: the body may raise what a job raised, from its result().
         errors += {
@@ -208,8 +215,12 @@ class JobGroup:
             for error in (exc_value, *map(error_of, self._jobs))
             if error is not None and self._is_failure(error)
         }.values()
-        if errors:
-            raise_together("errors in a group of jobs", errors)
+        try:
+            if errors:
+                raise_together("errors in a group of jobs", errors)
+        finally:
+            # Their tracebacks refer to this frame, which must not refer back to them.
+            del self, exc_value, traceback, interruption, errors
 
     def _wait_and_close(self):
         # Who submits is listed in `arriving` before he looks at the state, and we

@@ -18,9 +18,11 @@ Source: the idea of HdrHistogram, in the variant with a power of two of buckets.
 
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
+from itertools import islice
 from typing import Self
 
 from ringpool import checks
+from ringpool.checks import shown
 
 SUB_BUCKETS = 16  # in each power of two; the error is at most 1/16 of the time
 BUCKETS = 960  # bucket_of(2**63 - 1) + 1
@@ -69,25 +71,29 @@ class Histogram:
 
     def __init__(self, counts: Sequence[int] = (), total_ns: int | None = None):
         try:
-            self._counts = tuple(counts)
+            self._counts = tuple(islice(counts, BUCKETS + 1))
         except TypeError:
-            raise TypeError(f"counts must be a sequence of whole numbers, got {counts!r}") from None
+            raise TypeError(f"counts must be a sequence of whole numbers, got {shown(counts)}") from None
         if len(self._counts) > BUCKETS:
-            raise ValueError(f"counts must have at most {BUCKETS} numbers, got {len(self._counts)}")
+            raise ValueError(f"counts must have at most {BUCKETS} numbers, got {len(self._counts)} or more")
         if set(map(type, self._counts)) - {int} or min(self._counts, default=0) < 0:
             index, number = next((i, n) for i, n in enumerate(self._counts) if type(n) is not int or n < 0)
-            raise ValueError(f"counts must be whole numbers of 0 or greater, got {number!r} at {index}")
+            raise ValueError(f"counts must be whole numbers of 0 or greater, got {shown(number)} at {index}")
         self._count = sum(self._counts)
         if total_ns is not None and (type(total_ns) is not int or total_ns < 0):
-            raise ValueError(f"total_ns must be a whole number of 0 or greater, or None, got {total_ns!r}")
+            raise ValueError(f"total_ns must be a whole number of 0 or greater, or None, got {shown(total_ns)}")
         self._total_ns = total_ns
 
     @classmethod
     def of(cls, times_ns: Iterable[int]) -> Self:
         """One that has counted each of *times_ns*, in nanoseconds."""
+        if not isinstance(times_ns, Iterable):
+            raise TypeError(f"times_ns must be an iterable of whole numbers, got {shown(times_ns)}")
         counts = [0] * BUCKETS
         total = 0
         for ns in times_ns:
+            if not isinstance(ns, int):
+                raise TypeError(f"times_ns must be whole numbers, got {shown(ns)}")
             counts[bucket_of(ns)] += 1
             total += max(ns, 0)
         return cls(counts, total)
@@ -146,7 +152,7 @@ class Histogram:
 
     def merge(self, other: "Histogram") -> "Histogram":
         """One that has counted what this and *other* have; TypeError for what is no Histogram."""
-        return self._combined(other, 1)
+        return self._combined("other", other, 1)
 
     def since(self, earlier: "Histogram") -> "Histogram":
         """
@@ -154,11 +160,11 @@ class Histogram:
 
         ValueError if *earlier* has counted more than this somewhere.
         """
-        return self._combined(earlier, -1)
+        return self._combined("earlier", earlier, -1)
 
-    def _combined(self, other: "Histogram", sign: int) -> "Histogram":
+    def _combined(self, name: str, other: "Histogram", sign: int) -> "Histogram":
         if not isinstance(other, Histogram):
-            raise TypeError(f"a Histogram is combined with another one, got {other!r}")
+            raise TypeError(f"{name} must be a Histogram, to be combined with another one, got {shown(other)}")
         size = max(len(self._counts), len(other._counts))
         mine, others = (h._counts + (0,) * (size - len(h._counts)) for h in (self, other))
         counts = [a + sign * b for a, b in zip(mine, others)]

@@ -1,10 +1,12 @@
 """What to run, and how."""
 
 import copy
+import math
 from collections.abc import Callable, Hashable
 from typing import Any, Generic, TypeVar
 
 from ringpool import checks
+from ringpool.checks import shown
 from ringpool.retry import Retry
 
 T = TypeVar("T")
@@ -24,15 +26,16 @@ class Job(Generic[T]):
             were submitted, and their retries before the next of them; None: no
             key. Anything hashable; equal keys are one, as in a dict.
         lane: one of the queue's lanes; None: the first.
-        delay: seconds before which the job is not started.
+        delay: seconds before which the job is not started; finite.
         expires_in: seconds, from when it was submitted, after which it is not
             started any more and ends in JobExpired; None: never.
         deadline: seconds, from when it was submitted, after which it ends in
             JobTimeout, queued or running or between two attempts; None: none.
         timeout: seconds for each attempt, after which it ends in JobTimeout
             (or, where *retry* takes that, is tried again as soon as it has
-            come to an end); None: the queue's.
-        retry: a :class:`ringpool.Retry`; None: the queue's.
+            come to an end); None: the queue's; infinity: none.
+        retry: a :class:`ringpool.Retry`, which without a budget draws on that of
+            the queue's; None: the queue's.
 
     Errors: TypeError or ValueError that names the argument. A Job is a value:
     it may be submitted any number of times, from any thread. It cannot be
@@ -61,23 +64,25 @@ class Job(Generic[T]):
         retry: Retry | None = None,
     ):
         if not callable(fn):
-            raise TypeError(f"fn must be callable, got {fn!r}")
+            raise TypeError(f"fn must be callable, got {shown(fn)}")
         if retry is not None and not isinstance(retry, Retry):
-            raise TypeError(f"retry must be a Retry or None, got {retry!r}")
+            raise TypeError(f"retry must be a Retry or None, got {shown(retry)}")
         if name is not None and not isinstance(name, str):
-            raise TypeError(f"name must be a str or None, got {name!r}")
+            raise TypeError(f"name must be a str or None, got {shown(name)}")
         checks.hashable("key", key)
+        checks.warn_of_coroutine(fn)
         self.fn = fn
         self.args = args
-        self.kwargs = {} if kwargs is None else dict(kwargs)
+        self.kwargs = {} if kwargs is None else _keywords(kwargs)
         self.name = name
         self.priority = checks.level("priority", priority)
         self.key = key
         self.lane = lane
-        self.delay = checks.duration("delay", delay) or 0.0
+        self.delay = checks.number("delay", delay)
         self.expires_in = checks.duration("expires_in", expires_in)
         self.deadline = checks.duration("deadline", deadline)
-        self.timeout = checks.duration("timeout", timeout)
+        limit = checks.duration("timeout", timeout)
+        self.timeout = math.inf if limit is None and timeout is not None else limit
         self.retry = retry
 
     def __repr__(self) -> str:
@@ -96,6 +101,23 @@ class Job(Generic[T]):
 
 
 def title(fn: Any) -> str:
-    """What a function is called."""
-    name = getattr(fn, "__qualname__", None)
-    return name if name and isinstance(name, str) else repr(fn)
+    """What a function is called; of an object that cannot say it, what it is."""
+    try:
+        name = getattr(fn, "__qualname__", None)
+    except Exception:
+        name = None
+    return name if name and isinstance(name, str) else shown(fn)
+
+
+def _keywords(kwargs):
+    # As a call takes them; else the job itself would fail, later.
+    if not hasattr(kwargs, "keys"):
+        raise TypeError(f"kwargs must be a mapping or None, got {shown(kwargs)}")
+    try:
+        keywords = dict(kwargs)
+    except TypeError as error:
+        raise TypeError(f"kwargs must be a mapping or None, got {shown(kwargs)}") from error
+    for name in keywords:
+        if not isinstance(name, str):
+            raise TypeError(f"kwargs must have names as keys, got {shown(name)}")
+    return keywords

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from ringpool import checks
+from ringpool.checks import shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +27,12 @@ class Lane:
 
     def __post_init__(self) -> None:
         if self.max_workers is not None:
-            checks.whole_number("max_workers", self.max_workers, least=1)
-        checks.whole_number("reserve", self.reserve, least=0)
+            object.__setattr__(self, "max_workers", checks.whole_number("max_workers", self.max_workers, least=1))
+        object.__setattr__(self, "reserve", checks.whole_number("reserve", self.reserve, least=0))
         if isinstance(self.weight, bool) or not isinstance(self.weight, (int, float)):
-            raise TypeError(f"weight must be a number, got {self.weight!r}")
+            raise TypeError(f"weight must be a number, got {shown(self.weight)}")
         if not 0.001 <= self.weight <= 1000:
-            raise ValueError(f"weight must be from 0.001 to 1000, got {self.weight!r}")
+            raise ValueError(f"weight must be from 0.001 to 1000, got {shown(self.weight)}")
         if self.max_workers is not None and self.reserve > self.max_workers:
             raise ValueError(f"reserve must be at most max_workers ({self.max_workers}), got {self.reserve}")
 

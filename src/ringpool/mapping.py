@@ -23,27 +23,42 @@ def window(buffersize: Any) -> int | None:
 
 
 def one_by_one(
-    pool: Any, fn: Callable[..., Any], iterables: Iterable[Iterable[Any]], timeout: float | None, buffersize: int | None
+    pool: Any,
+    fn: Callable[..., Any],
+    iterables: Iterable[Iterable[Any]],
+    timeout: float | None,
+    buffersize: int | None,
+    waits: bool = False,
 ) -> Iterator[Any]:
-    """Submit each item; results in order. *buffersize* items are ahead of the reader at the most; None: all."""
+    """
+    Submit each item; results in order.
+
+    *buffersize* items are ahead of the reader at the most; None: all. *waits*: for room, whatever the pool's submit
+    would do when there is none.
+    """
     deadline = None if timeout is None else time.monotonic() + timeout
     calls = zip(*iterables)
     ahead: deque[Future[Any]] = deque()
     try:
         for args in itertools.islice(calls, buffersize):
-            ahead.append(pool.submit(fn, *args))
+            ahead.append(_submit(pool, waits, fn, args))
     except BaseException:
         _cancel_all(ahead)
         raise
-    refill = None if buffersize is None else _Refill(weakref.ref(pool), fn, calls)
+    refill = None if buffersize is None else _Refill(weakref.ref(pool), waits, fn, calls)
     return _results(ahead, refill, deadline)
+
+
+def _submit(pool, waits, fn, args):
+    return pool.submit_within(None, fn, *args) if waits else pool.submit(fn, *args)
 
 
 class _Refill:
     """Submits the next call of a map; holds the executor weakly, as the standard library does."""
 
-    def __init__(self, executor, fn, calls):
+    def __init__(self, executor, waits, fn, calls):
         self._executor = executor
+        self._waits = waits
         self._fn = fn
         self._calls = calls
 
@@ -51,7 +66,7 @@ class _Refill:
         executor = self._executor()
         if executor is not None:
             for args in itertools.islice(self._calls, 1):
-                ahead.append(executor.submit(self._fn, *args))
+                ahead.append(_submit(executor, self._waits, self._fn, args))
 
 
 def _results(ahead, refill, deadline):

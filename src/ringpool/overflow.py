@@ -9,6 +9,7 @@ from ringpool._core import plan as core
 from ringpool._core.counts import count
 from ringpool._core.engine import call_of
 from ringpool._core.timekeeper import is_timekeeper, now
+from ringpool.checks import shown
 from ringpool.errors import JobDropped, QueueFull, QueueStopped
 from ringpool.future import Future
 from ringpool.job import Job
@@ -42,9 +43,11 @@ def check(value: Any, queue_type: type) -> Any:
     """*value* as a policy."""
     if isinstance(value, str):
         return checks.one_of("overflow", value, NAMES)
-    if isinstance(value, (Block, queue_type)) or callable(value):
+    if isinstance(value, (Block, queue_type)):
         return value
-    raise TypeError(f"overflow must be one of {NAMES}, a Block, a WorkerQueue or a callable, got {value!r}")
+    if callable(value) and not isinstance(value, type):  # Block, say, without its seconds
+        return checks.not_awaited("overflow", value)
+    raise TypeError(f"overflow must be one of {NAMES}, a Block, a WorkerQueue or a callable, got {shown(value)}")
 
 
 def apply(policy: Any, queue: "WorkerQueue", future: Future[Any], queue_type: type) -> Future[Any]:
@@ -65,9 +68,9 @@ def _apply(policy, queue, future, queue_type):
     if callable(policy):
         policy = check(policy(queue, _job_of(future)[0]), queue_type)
         if callable(policy):
-            raise TypeError(f"an overflow function must return a policy that is none itself, got {policy!r}")
+            raise TypeError(f"an overflow function must return a policy that is none itself, got {shown(policy)}")
         if policy is queue:
-            raise ValueError(f"an overflow function must return another queue than the full one, got {policy!r}")
+            raise ValueError(f"an overflow function must return another queue than the full one, got {shown(policy)}")
     if policy == "block":
         policy = Block(None)
     if isinstance(policy, Block):
@@ -149,6 +152,7 @@ def _may_run_here(queue, future):
 
 def _drop_newest(queue, future):
     core.drop_unqueued(queue, future, JobDropped(f"{queue.name} was full, and drops the newest"))
+    count(queue, tallies.DROPPED_NEWEST)
     queue._settings.dropped(future)
     return future
 
@@ -161,6 +165,7 @@ def _drop_oldest(queue, future):
     while put is False:
         victim, ended = core.drop_oldest(queue, core.lane_of(future)[0], JobDropped(error))
         if ended:
+            count(queue, tallies.DROPPED_OLDEST)
             queue._settings.dropped(victim)
         put = core.put_again(queue, future)
         if put is False and victim is None:

@@ -1,5 +1,6 @@
 """A job on its way: attempts, time limits, and what becomes of it; made only for jobs that ask for any of it."""
 
+import math
 import threading
 from concurrent.futures import CancelledError
 from functools import partial
@@ -11,6 +12,7 @@ from ringpool._core import plan as core
 from ringpool._core.counts import count
 from ringpool._core.timekeeper import call_at, call_off, now
 from ringpool._core.worker import current_future
+from ringpool.checks import shown
 from ringpool.errors import DeadlockError, JobExpired, JobTimeout
 from ringpool.future import Future
 from ringpool.job import Job
@@ -67,9 +69,11 @@ class Plan:
         settings = queue._settings
         self.queue = queue
         self.job = job
-        self.key = None if job.key is None else queue._keys.number(job.key)
-        self.retry = job.retry if job.retry is not None else settings.retry
+        self.key = None if job.key is None else settings.keys.number(job.key)
+        self.retry = settings.retry if job.retry is None else settings.budgeted(job.retry)
         self.timeout = job.timeout if job.timeout is not None else settings.timeout
+        if self.timeout == math.inf:
+            self.timeout = None
         self.deadline = None if job.deadline is None else now() + int(job.deadline * 1e9)
         self.expires = None if job.expires_in is None else now() + int(job.expires_in * 1e9)
         self.attempt = 0
@@ -108,12 +112,13 @@ class Plan:
         if self.expires is not None or self.deadline is not None:
             return
         if full:
+            lane = next(iter(self.queue._settings.lanes)) if self.job.lane is None else self.job.lane
             raise DeadlockError(
-                f"{self.job.title} waits for a place in the lane {self.job.lane!r}, "
+                f"{self.job.title} waits for a place in the lane {lane!r}, "
                 f"all of which are held by jobs that wait for jobs of that lane"
             )
         raise DeadlockError(
-            f"{self.job.title} waits for the key {self.job.key!r}, "
+            f"{self.job.title} waits for the key {shown(self.job.key)}, "
             f"which the job that waits for it holds until its own end"
         )
 

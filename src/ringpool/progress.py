@@ -6,6 +6,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
+from ringpool._core.waiting import after_wait, before_wait
 from ringpool.current import current_job
 from ringpool.future import Future
 
@@ -33,10 +34,14 @@ class Progress:
         job.add_done_callback(self._note)
 
     def _note(self, job):
-        if self._on_finish is not None:
-            self._on_finish(job)
+        if (look := self._on_finish) is not None:
+            look(job)
         self.finished.append(job)
         self.ring()
+
+    def close(self) -> None:
+        """All have finished, and none will come: lets go of *on_finish*, whose owner may own this."""
+        self._on_finish = None
 
     def as_completed(self) -> Iterator[Future[Any]]:
         """Every job as it finishes, also those that come meanwhile; ends when none is unfinished."""
@@ -100,8 +105,13 @@ class Progress:
             pending = None if current_job() is None else self._pending()
             if pending is None:
                 bell.result()
-            else:  # a wait for a pending job, by which a worker gets another one to take its place
-                futures.wait([bell, pending], return_when=futures.FIRST_COMPLETED)
+            else:  # by which a worker gets another one to take its place, or is told that this could not end
+                waits = before_wait(pending, True)
+                try:
+                    futures.wait([bell, pending], return_when=futures.FIRST_COMPLETED)
+                finally:
+                    if waits:
+                        after_wait()
         finally:
             self._bells.discard(bell)
 

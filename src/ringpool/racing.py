@@ -5,7 +5,9 @@ from concurrent.futures import CancelledError
 from typing import Any, NoReturn, TypeVar
 
 from ringpool._core.engine import Engine
+from ringpool.checks import shown
 from ringpool.future import Future
+from ringpool.job import Job
 from ringpool.progress import Progress
 
 T = TypeVar("T")
@@ -13,7 +15,7 @@ T = TypeVar("T")
 BARE = (KeyboardInterrupt, SystemExit, GeneratorExit)  # no error to be put into a group
 
 
-def race(queue: Engine, *calls: Callable[[], T]) -> T:
+def race(queue: Engine, *calls: Callable[[], T] | Job[T]) -> T:
     """
     Run *calls* as jobs of *queue* and return the result of the first that succeeds.
 
@@ -32,20 +34,26 @@ def race(queue: Engine, *calls: Callable[[], T]) -> T:
             BaseExceptionGroup where one of them is no Exception; but
             KeyboardInterrupt and SystemExit come out bare.)
         concurrent.futures.CancelledError: every call was cancelled from outside.
-        QueueStopped, QueueFull, TypeError: from ``queue.submit``. What was
-            submitted before is cancelled.
-        ValueError: no calls.
+        QueueStopped, QueueFull: from ``queue.submit``. What was submitted
+            before is cancelled.
+        TypeError: one of *calls* cannot be called. ValueError: no calls.
+            Nothing was submitted.
 
     Safe from any thread and in a job of the same queue. An exception that a
     signal handler raises in the wait cancels all calls.
     """
+    if isinstance(queue, type) or not callable(getattr(queue, "submit", None)):
+        raise TypeError(f"queue must be a WorkerQueue, got {shown(queue)}")
     return first_success(queue.submit, calls)
 
 
-def first_success(submit: Callable[[Callable[[], T]], Future[T]], calls: tuple[Callable[[], T], ...]) -> T:
+def first_success(submit: Callable[[Any], Future[T]], calls: tuple[Callable[[], T] | Job[T], ...]) -> T:
     """As :func:`race`, with any *submit*."""
     if not calls:
         raise ValueError("calls must be at least one")
+    for call in calls:  # before any is submitted
+        if not callable(call) and not isinstance(call, Job):
+            raise TypeError(f"calls must be callable or Jobs, got {shown(call)}")
     winners: list[Future[T]] = []
 
     def look(job):

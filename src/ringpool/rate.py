@@ -13,6 +13,7 @@ from datetime import timedelta
 from typing import Any
 
 from ringpool import checks
+from ringpool.checks import shown
 
 RateLimit = Callable[[], float | timedelta | bool | None]
 
@@ -43,8 +44,8 @@ def as_seconds(answer: Any) -> float:
         return seconds
     checks.ordinary("rate_limit", answer)
     if isinstance(answer, float):
-        raise ValueError(f"rate_limit must return a finite number of seconds, got {answer!r}")
-    raise TypeError(f"rate_limit must return None or True for now, or the seconds to wait; got {answer!r}")
+        raise ValueError(f"rate_limit must return a finite number of seconds, got {shown(answer)}")
+    raise TypeError(f"rate_limit must return None or True for now, or the seconds to wait; got {shown(answer)}")
 
 
 def limits(limiter: Any, item: Any, *identifiers: str) -> RateLimit:
@@ -66,9 +67,10 @@ def limits(limiter: Any, item: Any, *identifiers: str) -> RateLimit:
     for name in ("hit", "get_window_stats"):
         method = getattr(limiter, name, None)
         if not callable(method) or inspect.iscoroutinefunction(method):
-            raise TypeError(f"limiter must be one of limits.strategies, which are not to be awaited, got {limiter!r}")
+            kind = "one of limits.strategies, which are not to be awaited"
+            raise TypeError(f"limiter must be {kind}, got {shown(limiter)}")
     if isinstance(item, str) or not hasattr(item, "get_expiry"):
-        raise TypeError(f'item must be a RateLimitItem, as limits.parse("10/second") returns, got {item!r}')
+        raise TypeError(f'item must be a RateLimitItem, as limits.parse("10/second") returns, got {shown(item)}')
 
     def ask() -> float | None:
         if limiter.hit(item, *identifiers):
@@ -98,9 +100,9 @@ def pyrate(limiter: Any, name: str = "ringpool") -> RateLimit:
     except (AttributeError, TypeError, ValueError):
         usable = False
     if not usable:
-        raise TypeError(f"limiter must be a pyrate_limiter.Limiter of version 4 or newer, got {limiter!r}")
+        raise TypeError(f"limiter must be a pyrate_limiter.Limiter of version 4 or newer, got {shown(limiter)}")
     if not isinstance(name, str):
-        raise TypeError(f"name must be a str, got {name!r}")
+        raise TypeError(f"name must be a str, got {shown(name)}")
 
     def now_or_never(value: Any) -> Any:
         checks.ordinary("limiter", value)

@@ -5,13 +5,14 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Literal
 
 from ringpool import checks
+from ringpool.checks import shown
 from ringpool.retry_after import asked_delay
-from ringpool.retry_budget import RetryBudget
+from ringpool.retry_budget import Budget, RetryBudget
 
 __all__ = ["Retry", "RetryBudget", "RetryState", "describe", "keep_errors"]
 
@@ -49,8 +50,9 @@ class Retry:
             of classes, or a function that gets the error and says so.
         give_up: the same, for errors after which there is none; wins over
             *on* and *retry*. None: no such error.
-        budget: a :class:`RetryBudget` that each retry is taken from; None: no
-            bound but the others.
+        budget: a :class:`RetryBudget`, or another with its methods, that each
+            retry is taken from; None: no bound but the others, and in a queue
+            the budget of its own Retry.
         wait: a function of a :class:`RetryState` that returns seconds (or a
             timedelta), in place of *base*, *cap*, *multiplier* and *jitter*;
             None: those.
@@ -85,7 +87,7 @@ class Retry:
     jitter: Literal["full", "equal", "none"] = "full"
     on: Errors = Exception
     give_up: Errors | None = None
-    budget: RetryBudget | None = None
+    budget: Budget | None = None
     wait: Callable[[Any], Any] | None = None
     stop: Callable[[Any], Any] | None = None
     retry: Callable[[Any], Any] | None = None
@@ -96,22 +98,24 @@ class Retry:
             attempts = None if self.stop is not None else _THREE  # still unsaid, for dataclasses.replace()
         elif attempts is not None:
             if isinstance(attempts, bool):
-                raise TypeError(f"attempts must be a whole number or None, got {attempts!r}")
+                raise TypeError(f"attempts must be a whole number or None, got {shown(attempts)}")
             attempts = checks.whole_number("attempts", attempts, least=1)
         base = checks.number("base", self.base)
         cap = checks.number("cap", self.cap)
         multiplier = checks.number("multiplier", self.multiplier, least=1.0)
         if cap < base:
             raise ValueError(f"cap must be at least base, which is {base:g}, got {cap:g}")
-        if self.jitter not in ("full", "equal", "none"):
-            raise ValueError(f'jitter must be "full", "equal" or "none", got {self.jitter!r}')
+        if not isinstance(self.jitter, str) or self.jitter not in ("full", "equal", "none"):
+            raise ValueError(f'jitter must be "full", "equal" or "none", got {shown(self.jitter)}')
         _check_errors("on", self.on, Exception)
         if self.give_up is not None:
             _check_errors("give_up", self.give_up, BaseException)
-        if self.budget is not None and not (
-            callable(getattr(self.budget, "deposit", None)) and callable(getattr(self.budget, "try_withdraw", None))
+        if self.budget is not None and (
+            isinstance(self.budget, type)
+            or not callable(getattr(self.budget, "deposit", None))
+            or not callable(getattr(self.budget, "try_withdraw", None))
         ):
-            raise TypeError(f"budget must be a RetryBudget or None, got {self.budget!r}")
+            raise TypeError(f"budget must be a RetryBudget or None, got {shown(self.budget)}")
         for name in ("wait", "stop", "retry"):
             _check_strategy(name, getattr(self, name))
         if self.wait is not None and (base, cap, multiplier, self.jitter) != (0.1, 30.0, 2.0, "full"):
@@ -147,6 +151,10 @@ class Retry:
         What a function given to :class:`Retry` raises comes out of here, as
         does TypeError or ValueError for a *wait* that returns no seconds.
         """
+        _check_attempt(attempt, error)
+        if elapsed is not None:
+            elapsed = checks.number("elapsed", elapsed)
+        slept = checks.number("slept", slept)
         state = None
         if self.wait is not None or self.stop is not None or self.retry is not None:
             state = RetryState(attempt, error, elapsed, slept)
@@ -167,12 +175,17 @@ class Retry:
             return None
         return delay
 
+    def with_budget(self, budget: Budget | None) -> "Retry":
+        """The same with *budget*; itself when it has one of its own, or there is none."""
+        return self if budget is None or self.budget is not None else replace(self, budget=budget)
+
     def takes(self, attempt: int, error: BaseException) -> bool:
         """
         Would there be another attempt after this one, as far as *attempts*, *on*, *retry* and *give_up* say?
 
         Asks neither *stop* nor *wait* and takes nothing from the budget.
         """
+        _check_attempt(attempt, error)
         return self._takes(attempt, error, None if self.retry is None else RetryState(attempt, error, None, 0.0))
 
     def _takes(self, attempt, error, state):
@@ -260,6 +273,15 @@ class _Outcome:
 # ---- arguments -------------------------------------------------------------------
 
 
+def _check_attempt(attempt: Any, error: Any) -> None:
+    if not isinstance(attempt, int):
+        raise TypeError(f"attempt must be a whole number, got {shown(attempt)}")
+    if attempt < 1:
+        raise ValueError(f"attempt must be greater than 0, got {shown(attempt)}")
+    if not isinstance(error, BaseException):
+        raise TypeError(f"error must be what the attempt raised, got {shown(error)}")
+
+
 def _check_errors(name: str, value: Any, limit: type[BaseException]) -> None:
     classes = value if isinstance(value, tuple) else (value,)
     if not classes:
@@ -273,14 +295,19 @@ def _check_errors(name: str, value: Any, limit: type[BaseException]) -> None:
                 )
         elif isinstance(one, type) or isinstance(value, tuple) or not callable(one):
             raise TypeError(
-                f"{name} must be an exception class, a tuple of them, or a function of the error, got {value!r}"
+                f"{name} must be an exception class, a tuple of them, or a function of the error, got {shown(value)}"
             )
+        else:
+            checks.not_awaited(name, one)
 
 
 def _check_strategy(name: str, value: Any) -> None:
     if value is not None and (isinstance(value, type) or not callable(value)):
         hint = f"; make one: {value.__name__}(...)" if isinstance(value, type) else ""
-        raise TypeError(f"{name} must be a function of a RetryState, as tenacity's are, or None, got {value!r}{hint}")
+        kind = "a function of a RetryState, as tenacity's are, or None"
+        raise TypeError(f"{name} must be {kind}, got {shown(value)}{hint}")
+    if value is not None:
+        checks.not_awaited(name, value)
 
 
 def _is_one(error: BaseException, errors: Errors) -> bool:
@@ -296,8 +323,8 @@ def _seconds(name: str, value: Any) -> float:
     if seconds is not None:
         return seconds
     if isinstance(value, float):
-        raise ValueError(f"{name} must return a finite number of seconds, got {value!r}")
-    raise TypeError(f"{name} must return a number of seconds, got {value!r}")
+        raise ValueError(f"{name} must return a finite number of seconds, got {shown(value)}")
+    raise TypeError(f"{name} must return a number of seconds, got {shown(value)}")
 
 
 # ---- the errors of the attempts before the last ------------------------------------

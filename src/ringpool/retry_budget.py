@@ -4,14 +4,25 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 from threading import get_ident
-from typing import TypeVar
+from typing import Any, Protocol, TypeVar
 
 from ringpool import checks
+from ringpool.checks import shown
 
 T = TypeVar("T")
 
 _RETRY = 1_000_000  # units of one retry: a ratio is kept to a millionth, and sums are exact
 _SLICES = 10  # of the window; what happened in one of them is forgotten at once
+
+
+class Budget(Protocol):
+    """What *budget* of a Retry may be."""
+
+    def deposit(self) -> Any:
+        """As :meth:`RetryBudget.deposit`."""
+
+    def try_withdraw(self) -> Any:
+        """As :meth:`RetryBudget.try_withdraw`."""
 
 
 class RetryBudget:
@@ -65,7 +76,7 @@ class RetryBudget:
         self._minimum = checks.whole_number("minimum", minimum, least=0)
         self._per = checks.number("per", per, least=0.001)
         if not callable(clock):
-            raise TypeError(f"clock must be a callable that returns seconds, got {clock!r}")
+            raise TypeError(f"clock must be a callable that returns seconds, got {shown(clock)}")
         self._clock = clock
         self._earned = round(self._ratio * _RETRY)
         if not self._earned and not self._minimum:

@@ -9,10 +9,12 @@ from typing import Any
 
 from ringpool import checks, rate
 from ringpool._core.counts import waiting
+from ringpool.checks import shown
 from ringpool.errors import JobDropped
+from ringpool.keys import Keys
 from ringpool.lanes import Lane
 from ringpool.retry import Retry
-from ringpool.shedding import CoDel
+from ringpool.shedding import Shedder
 
 logger = logging.getLogger("ringpool")
 
@@ -23,7 +25,8 @@ class Settings:
     """Checked arguments; read by every thread, changed by none."""
 
     __slots__ = (
-        "_judging", "choose", "hooks", "lanes", "overflow", "rate_limit", "retry", "shed", "timeout",
+        "_judging", "choose", "hooks", "keys", "lanes", "overflow", "rate_limit", "retry", "shed", "stuck_after",
+        "timeout",
     )  # fmt: skip
 
     def __init__(
@@ -34,14 +37,15 @@ class Settings:
         lanes: dict[str, Lane] | None,
         overflow: Any,
         choose: Any,
-        shed: CoDel | None,
+        shed: Shedder | None,
         rate_limit: Callable[[], Any] | None,
+        stuck_after: float | None,
         hooks: dict[str, Callable[..., Any] | None],
     ):
         if retry is not None and not isinstance(retry, Retry):
-            raise TypeError(f"retry must be a Retry or None, got {retry!r}")
-        if shed is not None and not callable(getattr(shed, "should_drop", None)):
-            raise TypeError(f"shed must be a CoDel or None, got {shed!r}")
+            raise TypeError(f"retry must be a Retry or None, got {shown(retry)}")
+        if shed is not None and (isinstance(shed, type) or not callable(getattr(shed, "should_drop", None))):
+            raise TypeError(f"shed must be a CoDel or None, got {shown(shed)}")
         self.retry = retry
         self.timeout = checks.duration("timeout", timeout)
         self.lanes = _lanes(lanes)
@@ -49,7 +53,11 @@ class Settings:
         self.choose = choose
         self.shed = shed
         self.rate_limit = checks.function("rate_limit", rate_limit)
+        self.stuck_after = checks.duration("stuck_after", stuck_after)
+        if self.stuck_after is not None and self.stuck_after < 0.001:
+            raise ValueError(f"stuck_after must be at least 0.001, got {shown(stuck_after)}")
         self.hooks = {name: checks.function(name, hook) for name, hook in hooks.items() if hook is not None}
+        self.keys = Keys()  # which alone changes: those in use
         self._judging = threading.Lock()
 
     @property
@@ -61,6 +69,11 @@ class Settings:
         )  # fmt: skip
 
     @property
+    def maps_by_job(self) -> bool:
+        """Is each item of a map a job of its own? The watchdog would take one job that runs them all for stuck."""
+        return self.plans_all or self.stuck_after is not None
+
+    @property
     def judges(self) -> bool:
         """Is each job judged before it starts?"""
         return self.shed is not None or self.rate_limit is not None
@@ -70,6 +83,10 @@ class Settings:
         """Is the timekeeper needed from the first job on?"""
         return self.rate_limit is not None
 
+    def budgeted(self, retry: Retry) -> Retry:
+        """*retry*, of a job; without a budget of its own it draws on that of the queue's, as all its other jobs do."""
+        return retry if self.retry is None else retry.with_budget(self.retry.budget)
+
     def lane_number(self, name: str | None) -> int:
         """Of the lane called *name*; None: the first."""
         if name is None:
@@ -78,7 +95,7 @@ class Settings:
             if one == name:
                 return number
         names = ", ".join(repr(one) for one in self.lanes if one is not None) or "none"
-        raise ValueError(f"lane must be one of the queue's, which are {names}; got {name!r}")
+        raise ValueError(f"lane must be one of the queue's, which are {names}; got {shown(name)}")
 
     def check_reserves(self, workers: int) -> None:
         """Raise ValueError when there are so few workers that a lane could never start a job."""
@@ -134,8 +151,8 @@ def _lanes(lanes: dict[str, Lane] | None) -> dict[str | None, Lane]:
     if lanes is None:
         return {None: Lane()}
     if not isinstance(lanes, dict) or not lanes:
-        raise TypeError(f"lanes must be a dict of names and Lanes, not empty, got {lanes!r}")
+        raise TypeError(f"lanes must be a dict of names and Lanes, not empty, got {shown(lanes)}")
     for name, lane in lanes.items():
         if not isinstance(name, str) or not isinstance(lane, Lane):
-            raise TypeError(f"lanes must be a dict of names and Lanes, got {name!r}: {lane!r}")
+            raise TypeError(f"lanes must be a dict of names and Lanes, got {shown(name)}: {shown(lane)}")
     return {name: lane for name, lane in lanes.items()}

@@ -1,8 +1,16 @@
 """Which queued jobs to give up when they wait too long, so that the others need not."""
 
 import math
+from typing import Any, Protocol
 
 from ringpool import checks
+
+
+class Shedder(Protocol):
+    """What *shed* of a queue may be."""
+
+    def should_drop(self, wait_s: float, now_s: float, last: bool, /) -> Any:
+        """As :meth:`CoDel.should_drop`; called by one thread at a time."""
 
 
 class CoDel:
@@ -93,7 +101,13 @@ class CoDel:
             last: does it leave the queue empty? Such a job is never dropped,
                 for it holds nobody up, and its wait says that all is well.
         """
-        if not self._too_long(wait_s, now_s, last):
+        try:
+            late = self._too_long(wait_s, now_s, last)
+        except TypeError:  # of no cost until then
+            checks.number("wait_s", wait_s)
+            checks.number("now_s", now_s)
+            raise
+        if not late:
             self._dropping = False
             return False
         if not self._dropping:

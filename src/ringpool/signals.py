@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 from types import FrameType, TracebackType
 from typing import Any, Protocol, Self
 
+from ringpool.checks import shown
+
 DEFAULT = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -58,8 +60,9 @@ class SignalHandlers:
     """Handlers in force; from :func:`install_signal_handlers`. A context manager that restores."""
 
     def __init__(self, queue: Stoppable, signals: Iterable[int] = DEFAULT):
-        if not callable(getattr(queue, "stop_now", None)):
-            raise TypeError(f"queue must be a WorkerQueue, got {queue!r}")
+        methods = (getattr(queue, "stop", None), getattr(queue, "stop_now", None))
+        if isinstance(queue, type) or not all(map(callable, methods)):
+            raise TypeError(f"queue must be a WorkerQueue, got {shown(queue)}")
         _check_thread("install_signal_handlers")
         numbers = _checked(signals)
         self._queue = queue
@@ -136,14 +139,14 @@ def _checked(signals):
     try:
         numbers = list(dict.fromkeys(signals))
     except TypeError:
-        raise TypeError(f"signals must be an iterable of signal numbers, got {signals!r}") from None
+        raise TypeError(f"signals must be an iterable of signal numbers, got {shown(signals)}") from None
     if not numbers:
         raise ValueError("signals must have at least one signal")
     for number in numbers:
         if not isinstance(number, int) or isinstance(number, bool):
-            raise TypeError(f"signals must be an iterable of signal numbers, got {number!r} in it")
+            raise TypeError(f"signals must be an iterable of signal numbers, got {shown(number)} in it")
         if number not in signal.valid_signals():
-            raise ValueError(f"signals must be valid signal numbers, got {number}")
+            raise ValueError(f"signals must be valid signal numbers, got {shown(number)}")
     return numbers
 
 

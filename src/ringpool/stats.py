@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from ringpool.checks import shown
 from ringpool.future import Future
 from ringpool.histogram import Histogram
 
@@ -59,6 +60,14 @@ class Stats:
     """Jobs that their submitter ran for want of room; among the accepted."""
     returned: int
     """Futures returned that carry QueueFull; among the rejected."""
+    dropped_newest: int
+    """Jobs dropped for want of room as they came; among the dropped."""
+    dropped_oldest: int
+    """Jobs dropped to make room for a new one; among the dropped."""
+    blocked: int
+    """Producers that slept for want of room, ever."""
+    block_timed_out: int
+    """Of these, those whose time was up before there was any; among the rejected."""
     shed: int
     """Jobs dropped because all of them waited too long; among the dropped."""
     resizes: int
@@ -76,12 +85,19 @@ class Stats:
     lanes: dict[str, "LaneStats"]
     """Of each lane; empty without lanes."""
 
+    @property
+    def busy(self) -> int:
+        """Workers that run a job: those that do not sleep, of so many as there are jobs in flight."""
+        return max(0, min(self.in_flight, self.workers - self.idle))
+
     def utilisation(self, since: "Stats | None" = None) -> float:
         """
         What share of their time, from 0 to 1, the workers had a job; 0 before there was any worker.
 
         *since*: an earlier snapshot of the same queue; None: from the beginning.
         """
+        if since is not None and not isinstance(since, Stats):
+            raise TypeError(f"since must be a Stats or None, got {shown(since)}")
         alive = self.alive - (since.alive if since is not None else 0.0)
         slept = self.slept - (since.slept if since is not None else 0.0)
         return min(1.0, max(0.0, 1.0 - slept / alive)) if alive > 0 else 0.0

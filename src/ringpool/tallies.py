@@ -7,3 +7,5 @@ CALLER_RAN = 3  # jobs that their submitter ran
 RETURNED = 4  # futures returned that carry QueueFull
 SHED = 5  # jobs dropped because the wait was too long
 RESIZED = 6  # calls of resize
+DROPPED_NEWEST = 7  # jobs dropped for want of room as they came
+DROPPED_OLDEST = 8  # jobs dropped to make room

@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Self, TypeVar, overload
 
 from ringpool import checks, lifecycle, mapping, observing, overflow, tallies, watchdog
 from ringpool._core import plan as core
@@ -13,18 +13,19 @@ from ringpool._core.results import BatchResults
 from ringpool._core.submit import give_methods
 from ringpool._core.timekeeper import keep_time, now
 from ringpool.batching import Batcher
+from ringpool.checks import shown
 from ringpool.current import WorkerState
 from ringpool.errors import QueueFull, QueueStopped
 from ringpool.future import Future
 from ringpool.group import JobGroup
 from ringpool.job import Job
-from ringpool.keys import Keys
 from ringpool.lanes import Lane, as_tuples
 from ringpool.plan import Again, Plan
 from ringpool.racing import race
+from ringpool.results import Results
 from ringpool.retry import Retry
 from ringpool.settings import HOOKS, Settings
-from ringpool.shedding import CoDel
+from ringpool.shedding import Shedder
 from ringpool.signals import DEFAULT as DEFAULT_SIGNALS
 from ringpool.signals import SignalHandlers, install_signal_handlers
 from ringpool.stats import RunningJob, Stats, StopReport, Times
@@ -83,15 +84,17 @@ class WorkerQueue(Engine):
         retry, timeout: for jobs that do not say; see :class:`Job`.
         max_late: workers started, at the most, in place of those whose job's
             time was up before the job was done; None: as many as *workers*.
-        shed: a :class:`CoDel` that drops jobs while all of them wait too long.
+        shed: a :class:`CoDel`, or another with its should_drop(), that drops
+            jobs while all of them wait too long.
         rate_limit: called before each job; returns None or True, or the
             seconds for which no job may start.
         sample: of each thread's plain jobs every so-manieth has its wait and
             its run timed, those with a plan always; 1: all; 0: none.
         report_unread: log the error of a failed job, when its future is
             dropped, if nobody has looked at it.
-        stuck_after: seconds after which a running job is logged, once, with
-            the stack of its thread (where there is a GIL); None: never.
+        stuck_after: seconds, 0.001 or more, after which a running job is
+            logged, once, with the stack of its thread (where there is a GIL);
+            None: never.
         on_start, on_done, on_drop: called with the future, on the thread at
             hand; on_retry: with future, error, and seconds until the next
             attempt. What they raise is logged.
@@ -135,7 +138,7 @@ class WorkerQueue(Engine):
         retry: Retry | None = None,
         timeout: float | None = None,
         max_late: int | None = None,
-        shed: CoDel | None = None,
+        shed: Shedder | None = None,
         rate_limit: Callable[[], Any] | None = None,
         sample: int = 64,
         report_unread: bool = True,
@@ -155,7 +158,9 @@ class WorkerQueue(Engine):
         checks.context(context)
         checks.one_of("order", order, ("fifo", "lifo"))
         checks.one_of("dispatch", dispatch, ("shared", "ready"))
-        if not callable(choose):
+        if callable(choose):
+            checks.not_awaited("choose", choose)
+        else:
             checks.one_of("choose", choose, ("any", "affinity"))
         if choose != "any" and dispatch != "ready":
             raise ValueError('choose is for dispatch="ready": with "shared", whoever is free takes the job')
@@ -165,18 +170,18 @@ class WorkerQueue(Engine):
             raise ValueError(f"min_workers must be at most workers ({workers}), got {least}")
         idle = checks.duration("idle_timeout", idle_timeout)
         late = workers if max_late is None else checks.whole_number("max_late", max_late, least=0)
-        stuck = checks.duration("stuck_after", stuck_after)
+        sample = checks.whole_number("sample", sample, least=0)
+        report_unread = bool(report_unread)
         settings = Settings(
             retry=retry, timeout=timeout, lanes=lanes, overflow=_overflow_check(overflow), choose=choose,
-            shed=shed, rate_limit=rate_limit, hooks=dict(zip(HOOKS, (on_start, on_done, on_retry, on_drop))),
+            shed=shed, rate_limit=rate_limit, stuck_after=stuck_after,
+            hooks=dict(zip(HOOKS, (on_start, on_done, on_retry, on_drop))),
         )  # fmt: skip
         settings.check_reserves(workers)
         checks.function("worker_init", worker_init)
         checks.function("worker_exit", worker_exit)
         state = WorkerState(worker_init, worker_exit) if worker_init is not None or worker_exit is not None else None
         name = name or f"WorkerQueue-{WorkerQueue._counter()}"
-        self._settings = settings
-        self._keys = Keys()
         Engine.__init__(
             self,
             future_type=Future,
@@ -188,6 +193,7 @@ class WorkerQueue(Engine):
             initializer=None if state is None else state.begin,
             finalizer=None if state is None else state.end,
         )
+        self._settings = settings
         core.configure(
             self,
             planned=lanes is not None or order == "lifo" or dispatch == "ready" or settings.plans_all,
@@ -201,13 +207,13 @@ class WorkerQueue(Engine):
             min_workers=least,
             idle_ns=-1 if idle is None else int(idle * 1e9),
             late_limit=late,
-            sample=checks.whole_number("sample", sample, least=0),
-            reports=bool(report_unread),
+            sample=sample,
+            reports=report_unread,
             again=Again,
         )
         lifecycle.watch(self)
-        if stuck is not None:
-            watchdog.watch(self, stuck)
+        if settings.stuck_after is not None:
+            watchdog.watch(self, settings.stuck_after)
 
     def __repr__(self) -> str:
         if self._thread_name_prefix is None:
@@ -258,16 +264,22 @@ class WorkerQueue(Engine):
 
         As :meth:`ThreadPoolExecutor.map`: items cost no job each, and the
         counters count the jobs that run them, at most one a worker. In a queue
-        with a retry, a timeout, shedding, a rate limit or hooks each item is a
-        job of its own.
+        with a retry, a timeout, shedding, a rate limit, hooks or a watchdog each
+        item is a job of its own. Full, it waits for room, whatever *overflow* says.
         """
+        checks.function_and_inputs(fn, iterables)
         ahead = mapping.window(buffersize) or self._capacity
         limit = checks.seconds("timeout", timeout)
-        if self._submits_itself() and not self._settings.plans_all:
+        waits = self._submits_itself()
+        if waits and not self._settings.maps_by_job:
             return BatchResults(self, fn, iterables, limit, ahead)
-        return mapping.one_by_one(self, fn, iterables, limit, ahead)
+        return mapping.one_by_one(self, fn, iterables, limit, ahead, waits)
 
-    def run(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> "asyncio.Future[T]":
+    @overload
+    def run(self, job: Job[T], /) -> "asyncio.Future[T]": ...
+    @overload
+    def run(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> "asyncio.Future[T]": ...
+    def run(self, fn: Any, /, *args: Any, **kwargs: Any) -> "asyncio.Future[Any]":
         """
         Submit ``fn(*args, **kwargs)`` and return an awaitable for the running asyncio loop.
 
@@ -282,7 +294,7 @@ class WorkerQueue(Engine):
         """Jobs that are waited for and fail together: a :class:`JobGroup`, to be used with ``with``."""
         return JobGroup(self)
 
-    def race(self, *calls: Callable[[], T]) -> T:
+    def race(self, *calls: Callable[[], T] | Job[T]) -> T:
         """The result of the first of *calls* that succeeds: :func:`ringpool.race`."""
         return race(self, *calls)
 
@@ -301,11 +313,12 @@ class WorkerQueue(Engine):
                 raise TypeError("submit() takes no arguments beside a Job, which has its own")
             job = fn
         elif not callable(fn):
-            raise TypeError(f"fn must be callable or a Job, got {fn!r}")
+            raise TypeError(f"fn must be callable or a Job, got {shown(fn)}")
         else:
             job = Job(fn, *args, kwargs=kwargs)
         settings = self._settings
         lane = settings.lane_number(job.lane)
+        prefers = self._preferred(job)
         plan = Plan(self, job)
         if (plan.timed or settings.timed) and not self._closed:
             keep_time(self)
@@ -317,7 +330,7 @@ class WorkerQueue(Engine):
             None if plan.key is None else plan.key.value,
             now() + int(job.delay * 1e9) if job.delay else 0,
             settings.judges or plan.expires is not None,
-            self._preferred(job),
+            prefers,
             deadline,
         )
         if not plan.went_elsewhere:
@@ -329,7 +342,7 @@ class WorkerQueue(Engine):
     def _with_item(self, job, item):
         # Called by the core for each item of a submit_many() whose function is none.
         if not isinstance(job, Job):
-            raise TypeError(f"fn must be callable or a Job, got {job!r}")
+            raise TypeError(f"fn must be callable or a Job, got {shown(job)}")
         return job.with_item(item)
 
     def _preferred(self, job):
@@ -348,7 +361,7 @@ class WorkerQueue(Engine):
         Looks through the queue, so it costs some 10 ns for each job in it.
         """
         if not isinstance(future, Future):
-            raise TypeError(f"future must be one that submit() returned, got {future!r}")
+            raise TypeError(f"future must be one that submit() returned, got {shown(future)}")
         return core.change_level(self, future, checks.level("priority", priority))
 
     def resize(self, workers: int, min_workers: int | None = None) -> None:
@@ -368,7 +381,7 @@ class WorkerQueue(Engine):
 
     # ---- results ---------------------------------------------------------------
 
-    def results(self) -> "Results":
+    def results(self) -> Results:
         """
         Iterate over futures in the order in which they finished.
 
@@ -483,16 +496,3 @@ def _overflow_check(value):
 
 
 give_methods(WorkerQueue, "submit", "try_submit", "submit_within")
-
-
-class Results(Iterator[Future[Any]]):
-    """Iterator over the finished futures of one queue; any number of them share one stream."""
-
-    def __init__(self, queue: WorkerQueue):
-        self._queue = queue
-
-    def __next__(self) -> Future[Any]:
-        future = self._queue._next_finished()
-        if future is None:
-            raise StopIteration
-        return future

@@ -6,7 +6,7 @@ from libc.stdint cimport int64_t
 
 from ringpool._core.engine cimport Engine, core_of_pool
 from ringpool._core.future cimport INLINE, OWNED, PENDING, FutureBase, extension_of, future_extension
-from ringpool._core.layout cimport FOREVER, NOW, Core, Entry, Waiter, is_sample, now_ns
+from ringpool._core.layout cimport FOREVER, NOW, PATIENT, Core, Entry, Waiter, is_sample, now_ns
 from ringpool._core.parking cimport gate_enter, gate_leave, gate_wake_all, gate_wake_one, sleep_until_woken
 from ringpool._core.python cimport (
     Py_DECREF,
@@ -25,14 +25,21 @@ from ringpool._core.python cimport (
     track_early,
 )
 from ringpool._core.record cimport recycler
+from ringpool._core.resolve cimport sweep
 from ringpool._core.ring cimport CLOSED, FULL, NO_MEMORY, PUT, Put, ring_is_closed, ring_length
 from ringpool._core.shelf cimport queue_put, tell_workers
 from ringpool._core.worker cimport hire, hire_for_queued, keeps_time_of, works_for
 
 
+cdef inline str _shown(object value):
+    from ringpool._core.shown import shown
+
+    return shown(value)
+
+
 cdef inline int check_callable(PyObject* fn) except -1:
     if not is_callable(fn):
-        raise TypeError(f"fn must be callable, got {<object>fn!r}")
+        raise TypeError(f"fn must be callable, got {_shown(<object>fn)}")
     if is_coroutine_function(fn):
         _warn_coroutine(<object>fn)
     return 0
@@ -42,7 +49,7 @@ cdef inline object _warn_coroutine(object fn):
     import warnings
 
     warnings.warn(
-        f"{fn!r} is a coroutine function: calling it in a worker only makes a coroutine that nobody awaits",
+        f"{_shown(fn)} is a coroutine function: calling it in a worker only makes a coroutine that nobody awaits",
         RuntimeWarning,
         stacklevel=1,
     )
@@ -128,9 +135,12 @@ cdef inline Put put_when_room(Core* core, PyObject* job, Entry* wish, int64_t de
     cdef int woken = 1
     cdef bint first = False                    # it was woken: back to where it stood, in front
     cdef bint in_vain = False                  # and somebody else had taken the room
+    cdef bint slept = False
     cdef bint mine = works_for(core)           # a worker of this queue waits for itself and its peers
     if keeps_time_of(core):
         return FULL                            # room may be made by what it alone makes due
+    if deadline == PATIENT:
+        deadline = FOREVER
     if mine:
         core.stuck.add(1)
     try:
@@ -147,7 +157,12 @@ cdef inline Put put_when_room(Core* core, PyObject* job, Entry* wish, int64_t de
                 gate_leave(&core.room, &waiter)
                 if put == PUT and core.stuck.load():
                     gate_wake_all(&core.room)   # it may be that last one who still waits, and for nothing now
+                if not woken and put == FULL:
+                    core.block_timed_out.add(1)
                 return put
+            if not slept:
+                slept = True
+                core.blocked.add(1)
             try:
                 woken = sleep_until_woken(&waiter, deadline)
             except:
@@ -225,6 +240,10 @@ cdef inline PyObject* enter(Engine self, Core* core, PyObject* job, Entry* wish,
     if put == PUT:
         tell_workers(core)
         return job
+    if put == FULL and core.unrun.tombstones.load() and (core.planned.load() or works_for(core)) and sweep(core):
+        # Where jobs have no order of their own the next worker clears them away; a
+        # job that submits may be what keeps that worker.
+        put = put_now(core, job, wish, False)
     if put == FULL and deadline == FOREVER and core.decides:
         future = <object>job
         Py_DECREF(job)              # the queue's, which has none
@@ -242,7 +261,7 @@ cdef inline PyObject* enter(Engine self, Core* core, PyObject* job, Entry* wish,
         if put == CLOSED:
             raise self._refusal()
         if put == FULL:
-            raise self._full(deadline == FOREVER)
+            raise self._full(deadline < 0)
         raise MemoryError
     except:
         Py_DECREF(job)

@@ -24,6 +24,8 @@ class Counts(NamedTuple):
     retries: int
     delayed: int
     retrying: int
+    blocked: int
+    block_timed_out: int
 
 def counts(pool: Engine) -> Counts: ...
 def running(pool: Engine) -> list[tuple[int, Future[Any], int, Callable[..., Any]]]: ...

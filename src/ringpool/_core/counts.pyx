@@ -17,7 +17,7 @@ from ringpool._core.shelf cimport accepted as all_accepted
 Counts = namedtuple(
     "Counts",
     "queued in_flight workers idle accepted succeeded failed cancelled dropped expired withdrawn rejected forgotten "
-    "woken retries delayed retrying",
+    "woken retries delayed retrying blocked block_timed_out",
 )
 
 
@@ -77,7 +77,7 @@ def counts(Engine pool not None):
         accepted - resolved - in_flight, in_flight, workers, idle,
         accepted, succeeded, failed, cancelled, dropped, expired, withdrawn, core.rejected.load(),
         core.forgotten.load(), core.idlers.woken.load(), retries, core.shelf.delayed.load(),
-        core.shelf.retrying.load(),
+        core.shelf.retrying.load(), core.blocked.load(), core.block_timed_out.load(),
     )
 
 
@@ -204,10 +204,10 @@ def late(Engine pool not None):
 # ---- counting ---------------------------------------------------------------------------------
 
 def count(Engine pool not None, uint32_t what):
-    """One more of the face's own counter number *what*, below 8."""
-    core_of_pool(pool).tallies[what & 7].add(1)
+    """One more of the face's own counter number *what*, below 16."""
+    core_of_pool(pool).tallies[what & 15].add(1)
 
 
 def counted(Engine pool not None):
-    """All eight of them."""
-    return [core_of_pool(pool).tallies[i].load() for i in range(8)]
+    """All sixteen of them."""
+    return [core_of_pool(pool).tallies[i].load() for i in range(16)]

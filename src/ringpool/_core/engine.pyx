@@ -8,7 +8,7 @@ from types import BuiltinMethodType
 from cpython.object cimport PyObject, PyTypeObject, traverseproc, visitproc
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from ringpool._core.admission cimport admit
+from ringpool._core.admission cimport admit, check_callable
 from ringpool._core.core cimport (
     core_close,
     core_new,
@@ -54,8 +54,8 @@ from ringpool._core.resolve cimport fail, resolve_later, resolve_queued
 from ringpool._core.worker cimport is_hiring_for, on_worker_of, this_worker
 
 import ringpool._core.waiting                   # what a worker does before it waits in a job
+from ringpool._core.shown import shown
 from ringpool._core.worker import FORKED
-
 
 
 # ---- the pool object -------------------------------------------------------------------
@@ -119,7 +119,7 @@ cdef class Engine:
         the item comes after the arguments that it has. Reads *iterable* only as fast as the queue
         takes its jobs.
 
-        When *iterable* raises, or the queue stops in between, that error comes
+        What can be refused is refused before the first job. When *iterable* raises, or the queue stops in between, that error comes
         out and those of its jobs that have not started are cancelled.
         """
         cdef PyObject* call[2]
@@ -128,9 +128,17 @@ cdef class Engine:
         cdef bint native = self._submits_itself()
         cdef bint takes_jobs = core_of_pool(self).takes_jobs and not callable(fn)
         futures = []
+        if takes_jobs:
+            self._with_item(fn, None)           # is it a Job?
+        else:
+            check_callable(<PyObject*>fn)
+        try:
+            iterator = iter(iterable)
+        except TypeError as error:
+            raise TypeError(f"iterable must be one, got {shown(iterable)}") from error
         call[0] = <PyObject*>fn
         try:
-            for item in iterable:
+            for item in iterator:
                 if takes_jobs:
                     future = submit(self._with_item(fn, item))
                 elif native:

@@ -11,6 +11,8 @@ from ringpool._core.layout cimport FOREVER, Extension, Objects, Waiter, core_of,
 from ringpool._core.parking cimport deadline_of, gate_enter, gate_leave, gate_wake_all, sleep_until_woken
 from ringpool._core.python cimport Py_DECREF, Py_INCREF, Py_XDECREF, hand_over, may_be_shown, track_late
 
+from ringpool._core.shown import shown
+
 cdef extern from "Python.h":
     int PyObject_GenericSetAttr(object, object, object) except -1
 
@@ -103,7 +105,7 @@ cdef class FutureBase:
 
     def set_exception(self, exception):
         if exception is not None and not isinstance(exception, BaseException):
-            raise TypeError(f"exception must be an instance of an exception class or None, got {exception!r}")
+            raise TypeError(f"exception must be an instance of an exception class or None, got {shown(exception)}")
         Py_INCREF(<PyObject*>exception)
         cdef uint32_t failed = FAILED if exception is not None else 0
         if not future_settle(self, 1 << PENDING | 1 << RUNNING, FINISHED | failed, <PyObject*>exception):
@@ -128,6 +130,8 @@ cdef class FutureBase:
         raise RuntimeError("Future in unexpected state")
 
     def add_done_callback(self, fn):
+        if not callable(fn):
+            raise TypeError(f"fn must be callable, got {shown(fn)}")
         # The extension is made first: no allocation under the lock.
         cdef Extension* extension = future_extension(self)
         cdef bint kept

@@ -67,6 +67,7 @@ inline void slots_free(Slot *slots) noexcept { std::free(slots); }
 // ---- parking.pxd ---------------------------------------------------------
 
 constexpr std::int64_t FOREVER = -1;    // as a deadline: none
+constexpr std::int64_t PATIENT = -2;    // as a deadline for room: none, whatever the overflow policy
 constexpr std::int64_t NOW = 0;         // as a deadline: has passed, look once
 
 // A user's thread in a queue of sleepers; lives on that thread's stack.
@@ -246,6 +247,7 @@ struct Core {
     Word<std::uint32_t> queueing;   // producers that wait for room
     Word<std::uint32_t> stuck;      // workers that wait for room in their own queue
     Word<std::uint32_t> spares;     // workers beyond max_workers, for jobs that wait for jobs
+    Word<std::uint32_t> waiting;    // workers in a result() for a job with a plan
     Mutex roster_lock;
     std::vector<Worker *> roster;   // owned; under roster_lock
     struct { std::uint64_t taken = 0, started = 0, succeeded = 0, failed = 0, again = 0;
@@ -277,7 +279,9 @@ struct Core {
 
     Shelf shelf;
     Word<std::uint64_t> beside;     // jobs accepted that neither the ring nor the shelf took: run by the caller, dropped
-    Word<std::uint64_t> tallies[8]; // what a face counts; see Tallies in tallies.py
+    Word<std::uint64_t> tallies[16]; // what a face counts; see tallies.py
+    Word<std::uint64_t> blocked;    // producers that slept for want of room
+    Word<std::uint64_t> block_timed_out;    // of those, whose time was up before there was any
     Waiter clock;                   // where the timekeeper sleeps
     Word<std::uint32_t> keepers;    // 1 while it exists
     Gate sleepers;                  // jobs that sleep in current_job().sleep()

@@ -140,7 +140,8 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         bint rerank(PyObject*, int32_t) noexcept
         uint64_t set_timer(int64_t, const Entry&, PyObject*, bool*) noexcept
         PyObject* drop_timer(int64_t, uint64_t) noexcept
-        bint hasten(PyObject*, Entry*) noexcept
+        bint hasten(PyObject*, int64_t, Entry*) noexcept
+        void sweep(bint (*)(PyObject*) noexcept, Objects*) noexcept
         bint count_levels(Levels*, int64_t*) noexcept
         int64_t next_due() noexcept
         bint take_due(int64_t, Timer*) noexcept
@@ -276,6 +277,7 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         Word[uint32_t] queueing
         Word[uint32_t] stuck
         Word[uint32_t] spares
+        Word[uint32_t] waiting
         Mutex roster_lock
         Roster roster
         Retired retired
@@ -303,6 +305,8 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         Shelf shelf
         Word[uint64_t] beside
         Word[uint64_t]* tallies
+        Word[uint64_t] blocked
+        Word[uint64_t] block_timed_out
         Waiter clock
         Word[uint32_t] keepers
         Gate sleepers
@@ -331,6 +335,7 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
     const int SEGMENTS
     const uint64_t CLOSED_BIT
     const int64_t FOREVER
+    const int64_t PATIENT
     const int64_t NOW
     int64_t now_ns() noexcept
     int64_t coarse_now_ns() noexcept

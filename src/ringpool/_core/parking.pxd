@@ -255,7 +255,9 @@ cdef inline int64_t deadline_of(object timeout, str name="timeout") except -2:
     except OverflowError:
         seconds = 1e300 if timeout > 0 else 0.0
     except TypeError:
-        raise TypeError(f"{name} must be a number of seconds or None, got {timeout!r}") from None
+        from ringpool._core.shown import shown
+
+        raise TypeError(f"{name} must be a number of seconds or None, got {shown(timeout)}") from None
     if seconds != seconds:
         raise ValueError(f"{name} must not be NaN")
     if seconds >= 9e9:

@@ -52,7 +52,8 @@ def submit_planned(
     Queue a job whose function is *plan*, without arguments; returns its future.
 
     *key*: a number, or None. *due*, *deadline* (for room): on the monotonic
-    clock, ns; of *deadline* 0 means at once or not at all, -1 without limit.
+    clock, ns; of *deadline* 0 means at once or not at all, -1 without limit,
+    -2 without limit whatever the overflow policy.
     *judged*: ``plan.verdict(seconds waited)`` is asked before each start.
     """
     cdef Core* core = core_of_pool(pool)

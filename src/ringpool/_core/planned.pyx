@@ -28,7 +28,7 @@ from ringpool._core.parking cimport gate_wake_one
 from ringpool._core.python cimport Py_DECREF, Py_INCREF, Py_XINCREF
 from ringpool._core.resolve cimport resolve, settle_unrun
 from ringpool._core.run cimport run_started
-from ringpool._core.shelf cimport shelf_put_back, shelf_put_down, tell_if_runnable, tell_workers
+from ringpool._core.shelf cimport shelf_arrive, shelf_put_back, shelf_put_down, tell_if_runnable, tell_workers
 
 logger = logging.getLogger("ringpool")
 
@@ -116,10 +116,11 @@ cdef void come_again(Core* core, Entry* place, int64_t delay) noexcept:
         core.shelf.free_key(place[0])
         core.shelf.look()
     elif delay > 0:
-        timer = core.shelf.set_timer(now_ns() + delay, place[0], NULL, &soonest)
+        place.due = now_ns() + delay
+        extension_of(<FutureBase>job).wish.due = place.due      # where hasten looks for it
+        timer = core.shelf.set_timer(place.due, place[0], NULL, &soonest)
     if timer == 0 and not ends:
-        place.since = now_ns()
-        core.shelf.add(place[0])
+        shelf_arrive(core, place)
     core.shelf.lock.unlock()
     if timer == 0:
         tell_if_runnable(core)
@@ -137,12 +138,9 @@ cdef bint hasten(Core* core, PyObject* job) noexcept:
     cdef Entry entry
     cdef bint found
     core.shelf.lock.lock()
-    found = core.shelf.hasten(job, &entry)
+    found = core.shelf.hasten(job, extension_of(<FutureBase>job).wish.due, &entry)
     if found:
-        if entry.arrival == 0:
-            core.shelf.arrivals += 1
-            entry.arrival = core.shelf.arrivals
-        core.shelf.add(entry)
+        shelf_arrive(core, &entry)
     core.shelf.lock.unlock()
     if found:
         tell_workers(core)

@@ -11,3 +11,4 @@ cdef bint fail(FutureBase job, exception) except -1
 cdef resolve(Core* core, PyObject* job, broken_message)
 cdef resolve_queued(Core* core, broken_message)
 cdef resolve_later(Core* core)
+cdef bint sweep(Core* core) noexcept

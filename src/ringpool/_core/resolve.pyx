@@ -11,16 +11,17 @@ from ringpool._core.future cimport (
     FAILED,
     FINISHED,
     PENDING,
+    PHASE,
     RUNNING,
     FutureBase,
     future_run_callbacks,
     future_settle,
 )
-from ringpool._core.layout cimport Core, relax
+from ringpool._core.layout cimport Core, Objects, relax
 from ringpool._core.parking cimport gate_wake_all, gate_wake_one, wake_all
 from ringpool._core.python cimport Py_DECREF, Py_INCREF
 from ringpool._core.ring cimport ring_is_closed, ring_is_drained
-from ringpool._core.shelf cimport ANY, LATER, shelf_close, take_unstarted, tell_if_runnable
+from ringpool._core.shelf cimport ANY, LATER, absorb, shelf_close, take_unstarted, tell_if_runnable
 
 
 cdef bint settle_unrun(FutureBase job, error, uint32_t kind) except -1:
@@ -78,6 +79,30 @@ cdef resolve_later(Core* core):
     else:
         tell_if_runnable(core)                  # a key was freed
     tell_if_quiet(core)
+
+
+cdef bint _is_tombstone(PyObject* job) noexcept nogil:
+    return (<FutureBase>job).state.acquire() & PHASE != PENDING
+
+
+cdef bint sweep(Core* core) noexcept:
+    # Whether jobs that ended while they were queued, or are run in place, have given their
+    # places back now, and not when a worker gets to them.  Looks through the whole queue, under its lock.
+    cdef Objects ended
+    cdef size_t i
+    core.planned.store(1)
+    core.shelf.lock.lock()
+    absorb(core)
+    core.shelf.sweep(_is_tombstone, &ended)
+    core.shelf.lock.unlock()
+    for i in range(ended.size()):
+        core.unrun.tombstones.sub(1)
+        deliver(core, ended[i])
+        core.removed.add(1)
+        gate_wake_one(&core.room)
+    tell_if_runnable(core)                      # keys were freed
+    tell_if_quiet(core)
+    return ended.size() != 0
 
 
 cdef resolve(Core* core, PyObject* job, broken_message):

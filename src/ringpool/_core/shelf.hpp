@@ -19,6 +19,7 @@
 // a worker is left when those that other lanes have reserved are set aside.
 #pragma once
 
+#include <algorithm>
 #include <deque>
 #include <exception>
 #include <iterator>
@@ -57,15 +58,16 @@ struct Lane {
     Word<std::uint64_t> ready;      // jobs in it
 };
 
-struct Timer {
-    Entry entry;                    // goes back to its lane; or
+struct Timer {                      // what has become due
+    Entry entry;                    // goes to its lane; or
     _object *call = nullptr;        // is called; owned
     std::uint64_t id = 0;
 };
 
 class Shelf {
     std::unordered_map<std::uint64_t, std::map<std::uint64_t, Entry>> keys;     // held keys, and who stands behind
-    std::multimap<std::int64_t, Timer> timers;
+    std::multimap<std::int64_t, Entry> later;       // jobs, by when they are due
+    std::multimap<std::int64_t, Timer> calls;       // what is called then; neither call nor job: the end of a hold
     std::uint64_t last_id = 0;
 
     std::int64_t rank(const Entry &entry) const noexcept {
@@ -93,6 +95,11 @@ class Shelf {
             if (lifo ? a.level > b.level : rank(a) < rank(b)) found = level;
         }
         return found;
+    }
+    void take_later(std::multimap<std::int64_t, Entry>::iterator place, Entry *out) noexcept {
+        *out = place->second;
+        (out->arrival ? retrying : delayed).sub(1);
+        later.erase(place);
     }
     // Workers that other lanes have reserved and do not use.
     std::uint32_t set_aside(const Lane &lane) const noexcept {
@@ -258,16 +265,36 @@ public:
         return false;
     }
     bool pick_later(Entry *out) noexcept {
-        for (auto timer = timers.begin(); timer != timers.end(); ++timer)
-            if (timer->second.entry.job) {
-                *out = timer->second.entry;
-                (out->arrival ? retrying : delayed).sub(1);
-                timers.erase(timer);
-                free_key(*out);
-                look();
-                return true;
+        if (later.empty()) return false;
+        take_later(later.begin(), out);
+        free_key(*out);
+        look();
+        return true;
+    }
+
+    // Takes out all that is to be cleared away, and appends it to `out`; what finds no room there stays.
+    template <class Dead> void sweep(Dead dead, std::vector<_object *> *out) noexcept {
+        auto takes = [&](const Entry &entry) {
+            if (!dead(entry.job)) return false;
+            try { out->push_back(entry.job); } catch (...) { return false; }
+            waiting.sub(1);
+            return true;
+        };
+        for (auto &line : keys)
+            for (auto place = line.second.begin(); place != line.second.end();)
+                place = takes(place->second) ? line.second.erase(place) : std::next(place);
+        for (Lane &lane : lanes)
+            for (auto level = lane.levels.begin(); level != lane.levels.end();) {
+                for (auto place = level->second.begin(); place != level->second.end();) {
+                    if (!takes(place->second)) { ++place; continue; }
+                    Entry entry = place->second;
+                    place = level->second.erase(place);
+                    lane.ready.sub(1);
+                    free_key(entry);
+                }
+                level = level->second.empty() ? lane.levels.erase(level) : std::next(level);
             }
-        return false;
+        look();
     }
 
     // Changes the level of a job that waits; false: it does not.
@@ -289,8 +316,8 @@ public:
             for (auto &line : keys)
                 for (auto &place : line.second)
                     if (place.second.job == job) { place.second.level = level; return true; }
-            for (auto &timer : timers)
-                if (timer.second.entry.job == job) { timer.second.entry.level = level; return true; }
+            for (auto &place : later)
+                if (place.second.job == job) { place.second.level = level; return true; }
         } catch (...) { }
         return false;
     }
@@ -316,45 +343,51 @@ public:
 
     // Its id; 0: no memory.  `soonest` says whether the timekeeper must look anew.
     std::uint64_t set_timer(std::int64_t due, const Entry &entry, _object *call, bool *soonest) noexcept {
+        std::int64_t next = next_due();
         try {
-            auto at = timers.emplace(due, Timer{entry, call, ++last_id});
-            *soonest = at == timers.begin();
+            if (entry.job) later.emplace(due, entry);
+            else calls.emplace(due, Timer{entry, call, last_id + 1});
         } catch (...) { return 0; }
+        *soonest = next < 0 || due < next;
         if (entry.job) (entry.arrival ? retrying : delayed).add(1);
-        return last_id;
+        return ++last_id;
     }
     // The call that was set, whose reference the caller gets; NULL: it is on its way already.
     _object *drop_timer(std::int64_t due, std::uint64_t id) noexcept {
-        auto range = timers.equal_range(due);
+        auto range = calls.equal_range(due);
         for (auto timer = range.first; timer != range.second; ++timer)
             if (timer->second.id == id) {
                 _object *call = timer->second.call;
-                timers.erase(timer);
+                calls.erase(timer);
                 return call;
             }
         return nullptr;
     }
-    // Makes a job that is due later due now.
-    bool hasten(_object *job, Entry *out) noexcept {
-        for (auto timer = timers.begin(); timer != timers.end(); ++timer)
-            if (timer->second.entry.job == job) {
-                *out = timer->second.entry;
-                (out->arrival ? retrying : delayed).sub(1);
-                timers.erase(timer);
-                return true;
-            }
+    // Makes a job that is due then due now.
+    bool hasten(_object *job, std::int64_t due, Entry *out) noexcept {
+        auto range = later.equal_range(due);
+        for (auto place = range.first; place != range.second; ++place)
+            if (place->second.job == job) { take_later(place, out); return true; }
         return false;
     }
-    std::int64_t next_due() const noexcept { return timers.empty() ? -1 : timers.begin()->first; }
+    std::int64_t next_due() const noexcept {
+        if (later.empty()) return calls.empty() ? -1 : calls.begin()->first;
+        return calls.empty() ? later.begin()->first : std::min(later.begin()->first, calls.begin()->first);
+    }
     bool take_due(std::int64_t now, Timer *out) noexcept {
-        if (timers.empty() || timers.begin()->first > now) return false;
-        *out = timers.begin()->second;
-        timers.erase(timers.begin());
-        if (out->entry.job) (out->entry.arrival ? retrying : delayed).sub(1);
+        std::int64_t next = next_due();
+        if (next < 0 || next > now) return false;
+        *out = Timer();
+        if (!later.empty() && later.begin()->first == next) {
+            take_later(later.begin(), &out->entry);
+        } else {
+            *out = calls.begin()->second;
+            calls.erase(calls.begin());
+        }
         return true;
     }
     template <class Visit> void each_call(Visit visit) const {
-        for (auto &timer : timers)
+        for (auto &timer : calls)
             if (timer.second.call) visit(timer.second.call);
     }
 };

@@ -192,10 +192,18 @@ cdef inline void allow_workers(Core* core, int32_t more, int32_t resized, int32_
     else:
         core.max_workers.add(more)
         core.min_workers.add(more)
-    core.shelf.workers = core.max_workers.load() + core.spares.load()
+    core.shelf.workers = core.max_workers.load() + max(core.spares.load(), core.waiting.load())
     core.shelf.look()
     core.shelf.lock.unlock()
     tell_if_runnable(core)
+
+
+cdef inline void shelf_arrive(Core* core, Entry* entry) noexcept nogil:
+    # Under the lock: behind those that are there, for the first time or, after an attempt, again.
+    core.shelf.arrivals += 1
+    entry.arrival = core.shelf.arrivals
+    entry.since = now_ns()
+    core.shelf.add(entry[0])
 
 
 cdef inline void shelf_put_down(Core* core, Entry* place, bint comes_again) noexcept nogil:

@@ -7,11 +7,12 @@ exactly the class that defines it, so each face gets its own.
 """
 
 from cpython.object cimport PyObject, PyTypeObject
+from libc.stdint cimport int64_t
 
 from ringpool._core.admission cimport admit, check_callable, make_job
 from ringpool._core.engine cimport Engine, core_of_pool
 from ringpool._core.future cimport FutureBase, future_start
-from ringpool._core.layout cimport FOREVER, NOW, Core, Worker
+from ringpool._core.layout cimport FOREVER, NOW, PATIENT, Core, Worker
 from ringpool._core.parking cimport deadline_of
 from ringpool._core.python cimport (
     METH_FASTCALL,
@@ -35,9 +36,11 @@ cdef PyObject* _try_submit(PyObject* self, PyObject* const* args, Py_ssize_t nar
 
 
 cdef PyObject* _submit_within(PyObject* self, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames) except NULL:
+    cdef int64_t deadline
     if nargs < 2:
         raise TypeError("submit_within() takes the positional arguments 'seconds' and 'fn', and then fn's own")
-    return admit(<Engine>self, args + 1, nargs - 1, kwnames, deadline_of(<object>args[0], "seconds"))
+    deadline = deadline_of(<object>args[0], "seconds")
+    return admit(<Engine>self, args + 1, nargs - 1, kwnames, PATIENT if deadline == FOREVER else deadline)
 
 
 cdef PyObject* _call_in_place(PyObject* self, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames) except NULL:

@@ -19,7 +19,7 @@ from ringpool._core.layout cimport Core, Entry, Objects, Timer, now_ns, object_p
 from ringpool._core.parking cimport gate_wake_all, sleep_until_woken
 from ringpool._core.python cimport Py_DECREF, Py_INCREF
 from ringpool._core.ring cimport ring_is_closed
-from ringpool._core.shelf cimport tell_workers, work_ready
+from ringpool._core.shelf cimport shelf_arrive, tell_workers, work_ready
 from ringpool._core.worker cimport belong_to, call_quietly, hire_for_queued, keeps_time_of, make_up_for_waits
 
 cdef enum:
@@ -103,11 +103,7 @@ cdef int64_t _make_due(Core* core, Objects* calls) noexcept:
                 core.shelf.set_timer(now + SOON_NS, timer.entry, timer.call, &soonest)
                 break
         elif timer.entry.job != NULL:
-            timer.entry.since = now
-            if timer.entry.arrival == 0:
-                core.shelf.arrivals += 1
-                timer.entry.arrival = core.shelf.arrivals
-            core.shelf.add(timer.entry)
+            shelf_arrive(core, &timer.entry)
             moved += 1
         elif core.shelf.closed_until <= now:
             core.shelf.closed_until = 0     # what a rate limit has held back

@@ -17,7 +17,8 @@ from ringpool._core.future cimport (
 from ringpool._core.layout cimport Core, Held, Here, Worker, roster_put, roster_retire
 from ringpool._core.python cimport Py_DECREF, Py_XINCREF, current_thread_state
 from ringpool._core.run cimport run_in_fresh_context
-from ringpool._core.worker cimport calling_thread, hire_spare, may_run_here, seat_of_this_thread, works_for
+from ringpool._core.shelf cimport allow_workers
+from ringpool._core.worker cimport calling_thread, hire_spare, maybefore_wait, seat_of_this_thread, works_for
 
 from ringpool._core.future import set_worker_hooks
 
@@ -26,7 +27,7 @@ cdef extern from "Python.h":
     void Py_LeaveRecursiveCall() noexcept
 
 
-def _run_here(FutureBase job, bint forever):
+def before_wait(FutureBase job, bint forever):
     """
     Called by a thread before it waits for a job, *forever* or for a time: runs
     that job in place where the wait could not end, unless somebody else has
@@ -39,7 +40,7 @@ def _run_here(FutureBase job, bint forever):
     cdef Here* here = calling_thread()
     cdef Core* core = here.core if here.core != NULL else here.hiring
     cdef Worker* me = here.worker
-    if core == NULL or job.unrun != &core.unrun or not may_run_here(core):
+    if core == NULL or job.unrun != &core.unrun or not maybefore_wait(core):
         return False
     if is_planned(job):
         # Its key, its lane and its back-off are the shelf's business.
@@ -47,12 +48,14 @@ def _run_here(FutureBase job, bint forever):
             _refuse_to_wait(job, False)
         if not works_for(core):
             return False
+        core.waiting.add(1)                     # its job needs no worker meanwhile: lanes may count on that
+        allow_workers(core, 0, 0, 0)
         try:
             if forever and not _begin_wait(core, me, job):
                 _refuse_to_wait(job, True)
             hire_spare(job)
         except BaseException:
-            _wait_is_over()
+            after_wait()
             raise
         return True
     Py_EnterRecursiveCall(" while a job waits for a job")
@@ -109,13 +112,15 @@ cdef bint _begin_wait(Core* core, Worker* me, FutureBase job) noexcept:
     return still < most
 
 
-def _wait_is_over():
-    """Called by a worker after a wait for which _run_here returned true."""
+def after_wait():
+    """Called by a worker after a wait for which before_wait returned true."""
     cdef Core* core = calling_thread().core
     core.roster_lock.lock()
     calling_thread().worker.waits_for = NULL
     seat_of_this_thread().waits_in = NULL
     core.roster_lock.unlock()
+    core.waiting.sub(1)
+    allow_workers(core, 0, 0, 0)
 
 
 cdef _refuse_to_wait(FutureBase job, bint full):
@@ -131,9 +136,9 @@ cdef _refuse_to_wait(FutureBase job, bint full):
     waited_for.refuse_wait(full)
 
 
-def _before_a_foreign_wait(FutureBase job):
+def before_a_foreign_wait(FutureBase job):
     """Called by a thread before it waits for a job in the standard library's way."""
     hire_spare(job)
 
 
-set_worker_hooks(_run_here, _wait_is_over, _before_a_foreign_wait)
+set_worker_hooks(before_wait, after_wait, before_a_foreign_wait)

@@ -245,8 +245,10 @@ cdef hire_spare(FutureBase job):
     core.roster_lock.lock()
     mine.worker.waits_in = mine.worker.current.relaxed()
     core.roster_lock.unlock()
-    if core.idlers.count.load() or not mine.has_spare.cas(expected, 1):
+    if core.idlers.count.load() and (work_ready(core) or not core.planned.load()):
         return                              # an idle worker has been woken, or will be
+    if not mine.has_spare.cas(expected, 1):
+        return
     interrupted = _start_spare(core, mine, mine.initializer, mine.finalizer, mine.threads, mine.prefix)
     if interrupted is not None:
         raise interrupted
@@ -340,7 +342,7 @@ cdef bint is_hiring_for(Core* core) noexcept:
     return this_thread().hiring == core
 
 
-cdef bint may_run_here(Core* core) noexcept:
+cdef bint maybefore_wait(Core* core) noexcept:
     # May the calling thread run jobs of this pool in place of a wait for them?
     return this_thread().core == core or (this_thread().hiring == core and not core.started.load())
 

@@ -1,0 +1,9 @@
+"""Types of the compiled waiting."""
+
+from typing import Any
+
+from ringpool._core.future import FutureBase
+
+def before_wait(job: FutureBase, forever: bool) -> bool: ...
+def after_wait() -> None: ...
+def before_a_foreign_wait(job: FutureBase) -> Any: ...
