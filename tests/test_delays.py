@@ -303,3 +303,26 @@ def test_the_first_job_with_a_plan_comes_behind_the_plain_ones_before_it():
                 queue.submit(ran.append, i)
             queue.submit(Job(ran.append, 8))
         assert ran == list(range(9))
+
+
+def test_a_callback_on_the_clocks_thread_is_refused_with_words_of_its_own(gate):
+    """It never waits for room, however many workers could make some."""
+    errors = []
+
+    def again(future):
+        try:
+            for _ in range(3):  # it is full then, whether or not the expired job has given back its place
+                queue.submit(int)
+        except QueueFull as error:
+            errors.append(str(error))
+
+    with WorkerQueue(1, 2, name="later") as queue:
+        queue.submit(gate)
+        gate.wait_until_entered()
+        expires = queue.submit(Job(int, expires_in=SHORT))
+        expires.add_done_callback(again)
+        queue.submit(int)
+        assert isinstance(expires.exception(WAIT), JobExpired)
+        gate.open()
+        assert queue.wait(WAIT)
+    assert errors == ["later is full, and a callback on its clock's thread cannot wait: nothing would be due meanwhile"]

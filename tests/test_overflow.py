@@ -2,8 +2,11 @@
 
 import contextvars
 import gc
+import signal
+import sys
 import threading
 import weakref
+from concurrent.futures import CancelledError
 
 import pytest
 
@@ -253,7 +256,7 @@ def test_caller_runs_runs_it_on_the_thread_that_submits(make, kind):
 
 
 @KINDS
-@pytest.mark.parametrize("error", [OSError, SystemExit, KeyboardInterrupt])
+@pytest.mark.parametrize("error", [OSError, CancelledError, GeneratorExit])
 def test_caller_runs_keeps_what_the_job_raises_in_its_future(make, kind, error):
     """As a worker does: the submitter did not ask for the job's error."""
     queue, _ = make(overflow="caller_runs", **kind)
@@ -360,12 +363,64 @@ def test_a_job_that_its_caller_ran_is_tried_again_by_a_worker(make, gate, stoppe
     assert (stats.retries, stats.caller_ran) == (1, 1)
 
 
+@KINDS
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])
+def test_what_ends_a_program_comes_out_of_submit_too(make, kind, error):
+    """It is the caller's thread, perhaps the main one, that Ctrl-C came to; the future ends in it all the same."""
+    futures = []
+
+    def job():
+        futures.append(current_job().future)
+        raise error("mine")
+
+    done = []
+    queue, _ = make(overflow="caller_runs", on_done=done.append, **kind)
+    with pytest.raises(error, match="mine"):
+        queue.submit(job)
+    assert isinstance(futures[0].exception(0), error)
+    assert done == futures
+    stats = queue.stats()
+    assert (stats.failed, stats.caller_ran, stats.in_flight) == (1, 1, 1)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends itself a signal")
+def test_ctrl_c_in_a_job_that_the_main_thread_runs_is_not_swallowed(make):
+    """On a queue without hooks, from a real signal."""
+    queue, _ = make(overflow="caller_runs")
+    with pytest.raises(KeyboardInterrupt):
+        queue.submit(signal.raise_signal, signal.SIGINT)
+    assert queue.stats().failed == 1
+
+
 def test_caller_runs_raises_for_a_job_with_a_key(make):
     """Its key's order is the queue's to keep."""
     queue, _ = make(overflow="caller_runs")
     with pytest.raises(QueueFull):
         queue.submit(Job(int, key=1))
     assert (queue.stats().caller_ran, queue.stats().rejected) == (0, 1)
+
+
+@pytest.mark.parametrize("many", [False, True], ids=["submit", "submit_many"])
+def test_caller_runs_raises_for_a_job_with_a_delay(make, many):
+    """Its caller would run it before its time."""
+    ran = []
+    queue, _ = make(overflow="caller_runs")
+    with pytest.raises(QueueFull):
+        if many:
+            queue.submit_many(Job(ran.append, delay=60), [1])
+        else:
+            queue.submit_later(60, ran.append, 1)
+    assert (queue.stats().caller_ran, queue.stats().rejected, ran) == (0, 1, [])
+
+
+def test_caller_runs_raises_for_a_job_of_a_lane_with_a_limit(make):
+    """How many of it run is the queue's to keep; other lanes have their callers."""
+    queue, _ = make(overflow="caller_runs", lanes={"free": Lane(), "limited": Lane(max_workers=1)})
+    with pytest.raises(QueueFull):
+        queue.submit(Job(int, lane="limited"))
+    assert queue.submit(Job(int, lane="free")).result(0) == 0
+    assert queue.submit(int).result(0) == 0
+    assert (queue.stats().caller_ran, queue.stats().rejected) == (2, 1)
 
 
 def test_a_job_that_submits_to_its_own_full_queue_runs_that_job_itself():

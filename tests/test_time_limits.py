@@ -425,3 +425,15 @@ def test_a_limit_and_the_end_of_an_attempt_at_the_same_moment(until, jobs, limit
     assert stats.accepted == jobs
     assert stats.accepted == stats.succeeded + stats.failed + stats.cancelled + stats.dropped + stats.expired
     assert stats.succeeded == sum(future.exception() is None for future in futures)
+
+
+def test_an_infinite_timeout_exempts_a_job_from_the_queues(gate):
+    """
+    None is the queue's.
+    """
+    with WorkerQueue(2, 8, timeout=0.05) as queue:
+        exempt = queue.submit(Job(gate, 7, timeout=float("inf")))
+        assert isinstance(queue.submit(Job(gate, timeout=None)).exception(WAIT), JobTimeout)
+        assert not exempt.done()
+        gate.open()
+        assert exempt.result(WAIT) == 7

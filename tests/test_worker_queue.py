@@ -96,6 +96,20 @@ def test_whatever_is_a_number_in_range_makes_a_queue_that_runs_jobs(arguments):
         assert queue.submit(divmod, 7, 4).result(WAIT) == (1, 3)
 
 
+def test_a_capacity_that_memory_cannot_hold_is_named():
+    """
+    It is reserved when the queue is made.
+    """
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (2**34, limits[1]))
+    try:
+        with pytest.raises(MemoryError, match="capacity is too great for the memory there is: 2147483647"):
+            WorkerQueue(1, 2**31 - 1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, limits)
+
+
 def test_only_workers_and_capacity_may_be_given_by_position():
     """
     Options by name can grow later without breaking anybody.

@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 class Job(Generic[T]):
     """
-    A call, and how it is to be queued, run, and tried again; for every method that submits.
+    A call, and how it is to be queued, run, and tried again; for every method that submits but map and submit_later.
 
     Args:
         fn: the function, and its positional arguments.

@@ -8,7 +8,7 @@ from ringpool import checks, tallies
 from ringpool._core import plan as core
 from ringpool._core.counts import count
 from ringpool._core.engine import call_of
-from ringpool._core.timekeeper import now
+from ringpool._core.timekeeper import is_timekeeper, now
 from ringpool.checks import shown
 from ringpool.errors import JobDropped, QueueFull, QueueStopped
 from ringpool.future import Future
@@ -96,6 +96,16 @@ def _queued(queue, future, put, waited=False):
     raise queue._refusal() if put is None else queue._full(waited)
 
 
+def full(queue: "WorkerQueue", without_limit: bool) -> QueueFull:
+    """The error of a submit that found no room; *without_limit*: it would have waited for some, and may not."""
+    why = f"{queue.name} is full"
+    if not without_limit:
+        return QueueFull(f"{why}: {queue.capacity} jobs queued or their results unread")
+    if is_timekeeper(queue):
+        return QueueFull(f"{why}, and a callback on its clock's thread cannot wait: nothing would be due meanwhile")
+    return QueueFull(f"{why}, and all its workers wait for room in it: waiting would deadlock")
+
+
 def _raise(queue, future):
     raise queue._full(False)
 
@@ -107,12 +117,37 @@ def _return(queue, future):
 
 
 def _caller_runs(queue, future):
-    if core.lane_of(future)[1] or queue._settings.rate_limit is not None:
-        return _raise(queue, future)  # its key's order, and the rate, are the queue's to keep
+    if not _may_run_here(queue, future):
+        return _raise(queue, future)
     if not core.run_unqueued(queue, future):
         raise queue._refusal()
     count(queue, tallies.CALLER_RAN)
+    _let_out(queue, future)
     return future
+
+
+def _let_out(queue, future):
+    # What ends a program, as Ctrl-C, came to the submitter's thread and not to a worker's: it goes on from there.
+    error = future.exception(0) if future.done() and not future.cancelled() else None
+    if isinstance(error, (KeyboardInterrupt, SystemExit)):
+        if "on_done" in queue._settings.hooks:
+            queue._settings.done(future)  # submit does not come to it
+        try:
+            raise error
+        finally:
+            del future, error
+
+
+def _may_run_here(queue, future):
+    # The order of a key, a delay, the places of a lane and the rate are the queue's to keep.
+    lane, keyed = core.lane_of(future)
+    fn = call_of(future)[0]
+    return not (
+        keyed
+        or (isinstance(fn, Plan) and fn.job.delay)
+        or list(queue._settings.lanes.values())[lane].max_workers is not None
+        or queue._settings.rate_limit is not None
+    )
 
 
 def _drop_newest(queue, future):

@@ -67,12 +67,12 @@ class WorkerQueue(Engine):
             worker's number from 0, or None.
         overflow: when the queue is full: ``"block"`` the submitter until there
             is room, or ``Block(seconds)``; ``"raise"`` QueueFull; ``"return"``
-            a future that carries it; ``"caller_runs"`` the job (one with a key,
-            or of a queue with *rate_limit*, raises); ``"drop_newest"``;
-            ``"drop_oldest"`` of the lane's lowest level; another WorkerQueue,
-            which gets the job; or a function of queue and Job that returns one
-            of these. Dropped futures end in
-            JobDropped. Applies to submit(); the others say themselves.
+            a future that carries it; ``"caller_runs"`` the job (one with a key
+            or a delay, of a lane with *max_workers*, or of a queue with
+            *rate_limit*, raises); ``"drop_newest"``; ``"drop_oldest"`` of the
+            lane's lowest level; another WorkerQueue, which gets the job; or a
+            function of queue and Job that returns one of these. Dropped futures
+            end in JobDropped. Applies to submit(); the others say themselves.
         min_workers: threads that stay however long they are idle; None: all.
         idle_timeout: seconds without a job after which one beyond
             *min_workers* leaves; None: never.
@@ -242,6 +242,7 @@ class WorkerQueue(Engine):
         Submit ``fn(*args, **kwargs)``, not to be started before *delay* seconds have passed.
 
         It takes its place in the queue from now on; see *delay* of :class:`Job`.
+        A subclass's own ``submit`` is not called.
         """
         return self._submit_planned(Job(fn, *args, kwargs=kwargs, delay=delay), (), {}, -1)
 
@@ -486,10 +487,8 @@ class WorkerQueue(Engine):
     def _when_full(self, future):
         return overflow.apply(self._settings.overflow, self, future, WorkerQueue)
 
-    def _full(self, in_job: bool) -> QueueFull:
-        if in_job:
-            return QueueFull(f"{self.name} is full, and all its workers wait for room in it: waiting would deadlock")
-        return QueueFull(f"{self.name} is full: {self._capacity} jobs queued or their results unread")
+    def _full(self, without_limit: bool) -> QueueFull:
+        return overflow.full(self, without_limit)
 
 
 def _overflow_check(value):

@@ -27,7 +27,7 @@ cdef inline Core* core_new(
     if not ring_open(&core.ring, capacity) or not ring_open(&core.finished, 0):
         ring_free(&core.ring)
         del core
-        raise MemoryError
+        raise MemoryError(f"capacity is too great for the memory there is: {capacity}")
     core.max_workers.set(max_workers)
     core.min_workers.set(max_workers)
     core.shelf.workers = max_workers

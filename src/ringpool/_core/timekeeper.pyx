@@ -20,7 +20,7 @@ from ringpool._core.parking cimport gate_wake_all, sleep_until_woken
 from ringpool._core.python cimport Py_DECREF, Py_INCREF
 from ringpool._core.ring cimport ring_is_closed
 from ringpool._core.shelf cimport shelf_arrive, tell_workers, work_ready
-from ringpool._core.worker cimport belong_to, call_quietly, hire_for_queued, make_up_for_waits
+from ringpool._core.worker cimport belong_to, call_quietly, hire_for_queued, keeps_time_of, make_up_for_waits
 
 cdef enum:
     SOON_NS = 10_000_000            # when there is no memory to go on: try again after this
@@ -191,3 +191,8 @@ def call_off(Engine pool not None, timer):
 def now():
     """Nanoseconds on the monotonic clock, which due times are on."""
     return now_ns()
+
+
+def is_timekeeper(Engine pool not None):
+    """Is the calling thread the one that keeps the time of this queue?"""
+    return keeps_time_of(core_of_pool(pool))
