@@ -9,7 +9,7 @@ import weakref
 
 import pytest
 
-from ringpool import ThreadPoolExecutor
+from ringpool import Job, ThreadPoolExecutor, WorkerQueue, current_job
 
 WAIT = 30  # seconds after which a wait has failed
 
@@ -262,3 +262,30 @@ def test_run_goes_through_an_overridden_submit(gate):
 def test_importing_ringpool_does_not_import_asyncio(run_script):
     done = run_script("import sys, ringpool; assert 'asyncio' not in sys.modules, 'imported'")
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_job_that_ends_because_its_awaitable_was_cancelled_is_not_reported(caplog):
+    """
+    Its error is what was asked for; nobody is left to look at it.
+    """
+    began = threading.Event()
+
+    def job():
+        began.set()
+        current_job().sleep(WAIT)
+        current_job().check()
+
+    with WorkerQueue(1, 8, keep_results=0) as queue:
+
+        async def main():
+            awaitable = queue.run(Job(job))
+            assert await asyncio.to_thread(began.wait, WAIT)
+            awaitable.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await awaitable
+            await asyncio.to_thread(queue.wait, WAIT)
+            await asyncio.sleep(0)  # what the job posted is delivered
+
+        in_loop(main)
+    gc.collect()
+    assert caplog.records == []

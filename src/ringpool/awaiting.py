@@ -5,6 +5,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent import futures
+from contextlib import suppress
 from typing import Any
 from weakref import WeakKeyDictionary, ref
 
@@ -82,7 +83,9 @@ class Mailbox:
         while self._posted:
             job = take()
             awaited = awaitable_of(job)
-            if awaited.done():
+            if awaited.done():  # it was cancelled: whoever did that expects no outcome, and no report of one
+                with suppress(futures.CancelledError):
+                    job.exception()
                 continue
             if job.cancelled():
                 awaited.cancel()
