@@ -181,11 +181,11 @@ def test_a_producer_that_gives_up_passes_its_wake_up_on(run_in_threads):
         assert queue.stop(WAIT).done == accepted >= 900
 
 
-def test_a_cancelled_job_keeps_its_place_until_a_worker_comes_by(gate):
+def test_a_cancelled_plain_job_keeps_its_place_until_a_worker_comes_by(gate):
     """
-    As documented: nothing is queued any more, and yet there is no room.
+    As documented: nothing is queued any more, and yet there is no room. (Jobs that wait on the shelf: test_places.py.)
     """
-    with WorkerQueue(1, 1) as queue:
+    with WorkerQueue(1, 1, dispatch="shared") as queue:
         queue.submit(gate)
         gate.wait_until_entered()
         assert queue.submit(int).cancel()

@@ -10,7 +10,7 @@ from ringpool import WorkerQueue
 
 WAIT = 30  # seconds after which a wait in a test has failed
 LIMIT = 0.1  # seconds in which a call must have been refused
-TRIES = 3  # of which the best counts: the machine is shared
+TRIES = 10  # a neighbour may take the processor away; what waits or computes for so long does it each time
 
 
 @pytest.fixture
