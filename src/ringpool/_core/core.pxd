@@ -79,6 +79,11 @@ cdef inline uint64_t unfinished(Core* core) noexcept nogil:
     for i in range(core.roster.size()):
         done += core.roster[i].taken.read()
     core.roster_lock.unlock()
+    if core.planned.load():
+        # A put that has found the queue open counts its job before it gives this lock back:
+        # who has seen it closed since then misses none.
+        core.shelf.lock.lock()
+        core.shelf.lock.unlock()
     return accepted(core) - done
 
 

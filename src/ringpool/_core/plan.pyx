@@ -178,6 +178,15 @@ def drop_oldest(Engine pool not None, uint32_t lane, error):
     return future, ended
 
 
+cdef _take_back(Core* core):
+    # Of a job that was counted and is not accepted: somebody may have seen the queue's end put off.
+    core.shelf.direct.sub(1)
+    core.outside.sub(1)
+    if ring_is_closed(&core.ring):
+        wake_all(&core.idlers)
+    tell_if_quiet(core)
+
+
 def run_unqueued(Engine pool not None, FutureBase future not None):
     """
     Run a job that was not queued, on the calling thread; False: closed meanwhile, and it was not run.
@@ -190,17 +199,17 @@ def run_unqueued(Engine pool not None, FutureBase future not None):
     # Workers that see it closed look at `outside` then; we count ourselves and then look
     # whether it is closed: they stay, or we see it.
     core.outside.add(1)
+    core.shelf.direct.add(1)
     if ring_is_closed(&core.ring):
-        core.outside.sub(1)
+        _take_back(core)
         return False
     me = new Worker()
     if not roster_put(core, me):
-        core.outside.sub(1)
+        _take_back(core)
         del me
         raise MemoryError
     me.thread = current_thread_state()
     me.ident = threading.get_ident()
-    core.shelf.direct.add(1)
     if not future_start(future):
         core.unrun.tombstones.sub(1)
     elif run_in_place(core, me, future):
