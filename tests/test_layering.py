@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "future": {"_core"},
     "lifecycle": {"_core"},
     "stats": {"checks", "future", "histogram"},
-    "job": {"checks", "retry"},
+    "job": {"_core", "checks", "retry"},
     "settings": {"_core", "checks", "errors", "keys", "lanes", "rate", "retry", "shedding", "tallies"},
     "plan": {"_core", "checks", "errors", "future", "job", "retry", "tallies"},
     "current": {"_core", "checks", "future", "plan"},

@@ -2,12 +2,9 @@
 
 import inspect
 import operator
-import sys
-import warnings
 from collections.abc import Iterable
 from datetime import timedelta
 from math import isfinite
-from types import FunctionType, MethodType
 from typing import Any
 
 from ringpool._core.shown import shown
@@ -125,21 +122,6 @@ def not_awaited(name, value):
     if inspect.iscoroutinefunction(value) or inspect.iscoroutinefunction(type(value).__call__):
         raise TypeError(f"{name} must be an ordinary function, not one to be awaited, got {shown(value)}")
     return value
-
-
-def warn_of_coroutine(fn):
-    """As for a plain job, a warning where the line outside of this package is that makes the job."""
-    code = getattr(fn, "__code__", None) if isinstance(fn, (FunctionType, MethodType)) else None
-    if code is None or not code.co_flags & (inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR):
-        return
-    frame, level = sys._getframe(), 1
-    while frame.f_back is not None and frame.f_globals["__name__"].startswith("ringpool."):
-        frame, level = frame.f_back, level + 1
-    warnings.warn(
-        f"{shown(fn)} is a coroutine function: calling it in a worker only makes a coroutine that nobody awaits",
-        RuntimeWarning,
-        stacklevel=level,
-    )
 
 
 def number(name: str, value: Any, *, least: float = 0.0, most: float = LONGEST, positive: bool = False) -> float:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable
 from typing import Any, Generic, TypeVar
 
 from ringpool import checks
+from ringpool._core.shown import warn_of_coroutine
 from ringpool.checks import shown
 from ringpool.retry import Retry
 
@@ -70,7 +71,7 @@ class Job(Generic[T]):
         if name is not None and not isinstance(name, str):
             raise TypeError(f"name must be a str or None, got {shown(name)}")
         checks.hashable("key", key)
-        checks.warn_of_coroutine(fn)
+        warn_of_coroutine(fn)
         self.fn = fn
         self.args = args
         self.kwargs = {} if kwargs is None else _keywords(kwargs)

@@ -72,9 +72,11 @@ class _Refill:
 def _results(ahead, refill, deadline):
     try:
         while ahead:
+            result = _result_or_cancel(ahead.popleft(), deadline)
             if refill is not None:
                 refill(ahead)
-            yield _result_or_cancel(ahead.popleft(), deadline)
+            yield result
+            del result
     finally:
         _cancel_all(ahead)
 

@@ -469,11 +469,11 @@ class WorkerQueue(Engine):
         return observing.running(self, stacks)
 
     def stats(self) -> Stats:
-        """One consistent :class:`Stats`; costs a few loads for each worker and lane."""
+        """One consistent :class:`Stats`; costs some 20 µs, with 64 workers 30."""
         return observing.snapshot(self)
 
     def times(self) -> Times:
-        """How long jobs waited and ran: :class:`Times` of those that were sampled; costs some 100 µs."""
+        """How long jobs waited and ran: :class:`Times` of those that were sampled; costs some 300 µs."""
         return observing.times(self)
 
     # ---- what the engine asks of a face ------------------------------------------

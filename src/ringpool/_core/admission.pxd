@@ -46,13 +46,9 @@ cdef inline int check_callable(PyObject* fn) except -1:
 
 
 cdef inline object _warn_coroutine(object fn):
-    import warnings
+    from ringpool._core.shown import warn_of_coroutine
 
-    warnings.warn(
-        f"{_shown(fn)} is a coroutine function: calling it in a worker only makes a coroutine that nobody awaits",
-        RuntimeWarning,
-        stacklevel=1,
-    )
+    warn_of_coroutine(fn)
 
 
 cdef inline PyObject* make_job(Core* core, PyObject* const* call, Py_ssize_t nargs, PyObject* kwnames) except NULL:

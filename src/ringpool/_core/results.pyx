@@ -49,7 +49,7 @@ from ringpool._core.python cimport (
 )
 from ringpool._core.ring cimport ring_is_closed
 from ringpool._core.run cimport enter_fresh_context, leave_context
-from ringpool._core.worker cimport maybefore_wait
+from ringpool._core.worker cimport may_run_here
 
 from ringpool._core.worker import FORKED, INITIALIZER_FAILED
 
@@ -219,7 +219,7 @@ cdef int _wait(Batch batch, uint64_t index, int64_t deadline) except -1:
     cdef Core* core = batch.core
     cdef Cell* cell = cell_of(cells, index)
     cdef int woken = 1
-    if maybefore_wait(core):
+    if may_run_here(core):
         if core.copies_context:
             enter_fresh_context()
         batch_run_items(batch, cells.fed.load(), index)

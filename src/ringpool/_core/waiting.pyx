@@ -18,7 +18,7 @@ from ringpool._core.layout cimport Core, Held, Here, Worker, roster_put, roster_
 from ringpool._core.python cimport Py_DECREF, Py_XINCREF, current_thread_state
 from ringpool._core.run cimport run_in_fresh_context
 from ringpool._core.shelf cimport allow_workers
-from ringpool._core.worker cimport calling_thread, hire_spare, maybefore_wait, seat_of_this_thread, works_for
+from ringpool._core.worker cimport calling_thread, hire_spare, may_run_here, seat_of_this_thread, works_for
 
 from ringpool._core.future import set_worker_hooks
 
@@ -40,7 +40,7 @@ def before_wait(FutureBase job, bint forever):
     cdef Here* here = calling_thread()
     cdef Core* core = here.core if here.core != NULL else here.hiring
     cdef Worker* me = here.worker
-    if core == NULL or job.unrun != &core.unrun or not maybefore_wait(core):
+    if core == NULL or job.unrun != &core.unrun or not may_run_here(core):
         return False
     if is_planned(job):
         # Its key, its lane and its back-off are the shelf's business.
@@ -79,7 +79,7 @@ def before_wait(FutureBase job, bint forever):
 
 cdef bint _has_key_of(Worker* me, FutureBase job) noexcept:
     # Does a job that stands on this worker's stack hold the key behind which `job`
-    # waits?  Equal hashes are equal keys.
+    # waits?
     cdef Held* held = me.held if me != NULL and extension_of(job).wish.keyed else NULL
     while held != NULL:
         if held.place.keyed and held.place.key == extension_of(job).wish.key:

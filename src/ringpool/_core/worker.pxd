@@ -171,7 +171,7 @@ cdef bint works_for(Core* core) noexcept
 cdef bint keeps_time_of(Core* core) noexcept
 cdef bint run_in_place(Core* core, Worker* me, FutureBase job) noexcept
 cdef bint is_hiring_for(Core* core) noexcept
-cdef bint maybefore_wait(Core* core) noexcept
+cdef bint may_run_here(Core* core) noexcept
 # of this thread: what it knows of itself is worker.pyx's, since each module has its own this_thread()
 cdef void belong_to(Core* core) noexcept
 cdef Here* calling_thread() noexcept

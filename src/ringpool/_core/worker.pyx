@@ -342,7 +342,7 @@ cdef bint is_hiring_for(Core* core) noexcept:
     return this_thread().hiring == core
 
 
-cdef bint maybefore_wait(Core* core) noexcept:
+cdef bint may_run_here(Core* core) noexcept:
     # May the calling thread run jobs of this pool in place of a wait for them?
     return this_thread().core == core or (this_thread().hiring == core and not core.started.load())
 
