@@ -152,7 +152,6 @@ cdef inline bint is_planned(FutureBase self) noexcept:
     return extension_of(self) != NULL and extension_of(self).planned
 
 
-cdef void future_report(FutureBase self) noexcept
 cdef Extension* future_extension(FutureBase self) except NULL
 cdef bint future_settle(FutureBase self, uint32_t allowed, uint32_t phase, PyObject* outcome) except -1
 cdef void future_settle_loudly(FutureBase self, PyObject* outcome, uint32_t failed) noexcept

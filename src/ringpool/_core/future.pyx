@@ -9,7 +9,7 @@ from libc.stdint cimport int64_t, uint32_t
 
 from ringpool._core.layout cimport FOREVER, Extension, Objects, Waiter, core_of, has_spare_processor, object_put
 from ringpool._core.parking cimport deadline_of, gate_enter, gate_leave, gate_wake_all, sleep_until_woken
-from ringpool._core.python cimport Py_DECREF, Py_INCREF, Py_XDECREF, hand_over, may_be_shown, track_late
+from ringpool._core.python cimport Py_DECREF, Py_INCREF, Py_XDECREF, hand_over, track_late
 
 from ringpool._core.shown import shown
 
@@ -242,18 +242,6 @@ cdef inline object _result(FutureBase self, timeout):
 cdef void _read(FutureBase self) noexcept:
     cdef uint32_t state = future_lock(self)
     future_unlock(self, state & ~UNREAD)
-
-
-cdef void future_report(FutureBase self) noexcept:
-    # At its end.  The record itself must not get a new reference.
-    if not self.state.relaxed() & UNREAD:
-        return
-    kind = type(<object>self.outcome).__name__
-    error = <object>self.outcome if may_be_shown(self.outcome) else None
-    try:
-        logging.getLogger("ringpool").error("a job failed and nobody looked at its error: %s", kind, exc_info=error)
-    except BaseException:
-        pass                        # a handler of the user's, or the interpreter has ended
 
 
 cdef object future_result(FutureBase self, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames):

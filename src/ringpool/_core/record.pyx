@@ -1,5 +1,7 @@
 """The job record as an object of the interpreter's: how it ends, comes back, and is seen by the collector."""
 
+import logging
+
 from cpython.object cimport PyObject, PyTypeObject, destructor, inquiry, traverseproc, visitproc
 from libc.stdint cimport uint32_t
 
@@ -11,7 +13,6 @@ from ringpool._core.future cimport (
     future_drop_call,
     future_drop_callbacks,
     future_release,
-    future_report,
     future_result,
 )
 from ringpool._core.python cimport (
@@ -35,9 +36,12 @@ from ringpool._core.python cimport (
     give_back_exception,
     has_weakrefs,
     is_collectable,
+    may_be_shown,
     open_recycler,
     take_exception,
 )
+
+logger = logging.getLogger("ringpool")
 
 # ---- the end ---------------------------------------------------------------------------
 #
@@ -78,11 +82,21 @@ cdef void _dealloc_anything(PyObject* o) noexcept:
         PyObject_ClearWeakRefs(o)
     if (<FutureBase>o).state.relaxed() & UNREAD:
         error = take_exception() if PyErr_Occurred() != NULL else NULL
-        future_report(<FutureBase>o)
+        _report_unread(<FutureBase>o)
         give_back_exception(error)
     future_release(<FutureBase>o)
     Py_XDECREF(dict_slot(o))
     free_untracked(o, &recycler)
+
+
+cdef void _report_unread(FutureBase self) noexcept:
+    # At its end.  The record itself must not get a new reference.
+    kind = type(<object>self.outcome).__name__
+    error = <object>self.outcome if may_be_shown(self.outcome) else None
+    try:
+        logger.error("a job failed and nobody looked at its error: %s", kind, exc_info=error)
+    except BaseException:
+        pass                        # a handler of the user's, or the interpreter has ended
 
 
 cdef PyMethodDef RESULT
