@@ -1,12 +1,13 @@
 /*
- * parking.pxd, for queue.pml and shelf.pml: idle workers, and the gates of who waits for room or for quiet.
+ * parking.pxd, for queue.pml: idle workers, and the gates of who waits for room or for quiet.
  *
- * Workers are alike, and so are producers, so the model counts them: n[W3] workers stand at step W3. A step is one sequentially
- * consistent operation on a word that others read without a lock (searching, idlers.count, a gate's count,
- * queueing, the closed bit, ring and shelf), with what only its own thread can see. Memory is sequentially
- * consistent here, as those words are in the code.
+ * Workers are alike, and so are producers, so the model counts them: n[W3] workers stand at step W3. With
+ * FINE a step is one sequentially consistent operation on a word that others read without a lock (searching,
+ * idlers.count, a gate's count, queueing, the closed bit, ring), with what only its own thread can see.
+ * Without FINE each of these is one step too: W2 (its looks and the unlisting), F2 (its look and P2 to P4),
+ * P2 to P4, wake_all. Memory is sequentially consistent here, as those words are in the code.
  *
- * What is one step without being one operation, and why it may be:
+ * What is one step with FINE without being one operation, and why it may be:
  * - P2, P3 and the looks under Idlers.lock: the section repeats the first two, so each decides what the
  *   section would have decided at that moment. Likewise a gate's count and its list.
  * - W1, under the lock: who looks at searching, or waits for the lock, cannot tell its two words' times.
@@ -110,8 +111,8 @@ inline wake_all() {
 #define REFUSED_NEXT 74
 #define STEPS 75
 
-#define WAITING (n[LISTED] + n[LISTED + 1] + n[LISTED + 2] + n[LISTED + 3] + n[LISTED + 4] + n[PUBLISH] + n[PUBLISH + 1] + n[VAIN] + n[SLEEP] + n[SLEEP_IN_VAIN])
-#define NOBODY_WAITS (WAITING == 0)
+#define TRYING (n[LISTED] + n[LISTED + 1] + n[LISTED + 2] + n[LISTED + 3] + n[LISTED + 4])
+#define NOBODY_WAITS (TRYING + n[PUBLISH] + n[PUBLISH + 1] + n[VAIN] + n[SLEEP] + n[SLEEP_IN_VAIN] == 0)
 
 inline wake_room() {            /* gate_wake_one */
     if
@@ -144,12 +145,6 @@ inline wake_room_all() {        /* gate_wake_all */
 #define PASS ; wake_room()
 #endif
 
-#ifdef BUG_TURN_NOT_PASSED_ON
-#define PASS_TURN
-#else
-#define PASS_TURN ; wake_room()
-#endif
-
 /* One try in the gate, remembering k; v: counted in queueing. IS_CLOSED, IS_FULL, CLAIM are the model's own. */
 #define TRIES(k, v, asleep) \
     :: atomic { AT(ENTER + k) -> STEP(ENTER + k, LISTED + k) } \
@@ -177,11 +172,11 @@ inline wake_room_all() {        /* gate_wake_all */
     :: atomic { AT(PASS_ON) -> STEP(PASS_ON, P2) PASS } \
     :: atomic { AT(PASS_ON + 1) -> STEP(PASS_ON + 1, TURN) PASS } \
     :: atomic { AT(TURN) -> STEP(TURN, NEXT_TURN); queueing-- } \
-    :: atomic { AT(NEXT_TURN) -> STEP(NEXT_TURN, P2)  PASS_TURN } \
+    :: atomic { AT(NEXT_TURN) -> STEP(NEXT_TURN, P2) ; wake_room() } \
     :: atomic { AT(REFUSED) -> STEP(REFUSED, FREE) PASS } \
     :: atomic { AT(REFUSED + 1) -> STEP(REFUSED + 1, REFUSED_TURN) PASS } \
     :: atomic { AT(REFUSED_TURN) -> STEP(REFUSED_TURN, REFUSED_NEXT); queueing-- } \
-    :: atomic { AT(REFUSED_NEXT) -> STEP(REFUSED_NEXT, FREE) PASS_TURN }
+    :: atomic { AT(REFUSED_NEXT) -> STEP(REFUSED_NEXT, FREE); wake_room() }
 
 bool gives_up = true;
 

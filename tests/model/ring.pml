@@ -14,7 +14,9 @@
 #define SIZE LIMIT              /* a power of two: slots */
 #define PRODUCERS 2
 #define WORKERS 2
+#ifndef JOBS
 #define JOBS 4
+#endif
 
 byte tail, head;
 bool closed;                    /* bit 63 of tail: read and changed with it */
@@ -193,9 +195,6 @@ move:   if
             fi
         };
         fill(t, j);
-#ifdef BUG_OVERFLOW_COUNTED_EARLY
-        skip;
-#endif
         atomic { overflow?_; overflowing--; t = 0; j = 0 }
     od;
     goto take;
