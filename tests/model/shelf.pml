@@ -8,7 +8,7 @@
  *
  * Job A may ask for another attempt, once; the other jobs are alike, and wait in `lane`. Who tells (tell_workers)
  * does not wait for it here: it is done in steps of its own, as slowly as it may be, and what is told again
- * before that has begun is told once. So there is every order there is, and never a wake-up more.
+ * before that has begun is told once. So there are orders more than in the code, and wake-ups fewer.
  * Not here: room (queue.pml), the ring (planned is set before the first job), keys, lanes, judged jobs.
  * Workers and producers are counted as in parking.pml, and a token is given as there; a section of Idlers.lock is one step.
  * Steps not named in parking.pxd or the README are named after the function they are in.
