@@ -371,10 +371,10 @@ active proctype Canceller() {
 #ifdef RESULTS
 active proctype Reader() {      /* results(): ends when it has seen the closed bit and then nothing unfinished */
     closed;
-#ifdef LOOKS_UNDER_LOCK
-    atomic { UNLOCKED && NOTHING_UNFINISHED -> read_out = true }
-#else
+#ifdef BUG_LOOKS_WITHOUT_LOCK
     atomic { NOTHING_UNFINISHED -> read_out = true }
+#else
+    atomic { UNLOCKED && NOTHING_UNFINISHED -> read_out = true }        /* `unfinished` takes the lock once */
 #endif
 }
 #endif
