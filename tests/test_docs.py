@@ -10,6 +10,7 @@ from ringpool import Stats
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
+pytestmark = pytest.mark.skipif(not DOCS.is_dir(), reason="tests of an installed wheel: the pages are not here")
 # A block of Python, and the block of text that follows it, if one does.
 EXAMPLE = re.compile(r"^```python\n(.*?)^```\n(?:\s*^```text\n(.*?)^```\n)?", re.MULTILINE | re.DOTALL)
 
@@ -22,7 +23,6 @@ def examples():
             yield pytest.param(match[1], match[2], id=f"{page.name}:{line}")
 
 
-@pytest.mark.skipif(not DOCS.is_dir(), reason="tests of an installed wheel: the pages are not here")
 @pytest.mark.parametrize(("source", "expected"), list(examples()))
 def test_an_example_runs_and_says_what_its_page_says(run_script, source, expected):
     """
@@ -34,7 +34,6 @@ def test_an_example_runs_and_says_what_its_page_says(run_script, source, expecte
         assert result.stdout == expected
 
 
-@pytest.mark.skipif(not DOCS.is_dir(), reason="tests of an installed wheel: the pages are not here")
 def test_every_page_has_an_example():
     """
     And no block of Python escapes the pattern.
@@ -47,7 +46,6 @@ def test_every_page_has_an_example():
         assert len(blocks) == len(EXAMPLE.findall(text)) > 0, page.name
 
 
-@pytest.mark.skipif(not DOCS.is_dir(), reason="tests of an installed wheel: the pages are not here")
 def test_every_number_of_the_statistics_is_explained():
     """
     In the first column of the table: a new counter needs a row.
@@ -57,7 +55,6 @@ def test_every_number_of_the_statistics_is_explained():
     assert {field.name for field in dataclasses.fields(Stats)} - {"accepted"} <= named
 
 
-@pytest.mark.skipif(not DOCS.is_dir(), reason="tests of an installed wheel: the pages are not here")
 def test_every_file_that_the_readme_names_exists():
     """
     Tests in its tables, by their path under tests/, and whatever it links to.
@@ -70,7 +67,6 @@ def test_every_file_that_the_readme_names_exists():
     assert [link for link in sorted(links_of(text)) if not (ROOT / link).is_file()] == []
 
 
-@pytest.mark.skipif(not DOCS.is_dir(), reason="tests of an installed wheel: the pages are not here")
 def test_every_link_between_pages_leads_somewhere():
     """
     To a page that exists, and to a heading that it has; and the README leads to every page.

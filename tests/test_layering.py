@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "ringpool"
+pytestmark = pytest.mark.skipif(not SOURCE.is_dir(), reason="tests of an installed wheel: the source tree is not here")
 
 # Each may import what stands in its row, and the standard library.
 MAY_IMPORT = {
@@ -68,7 +69,6 @@ def imported(path):
                 yield from (f"ringpool.{alias.name}" for alias in node.names)
 
 
-@pytest.mark.skipif(not SOURCE.is_dir(), reason="tests of an installed wheel: the source tree is not here")
 @pytest.mark.parametrize("path", sorted(SOURCE.glob("*.py")), ids=lambda path: path.stem)
 def test_a_face_imports_only_what_is_below_it(path):
     """So that each file can be read with those above it in mind only."""
@@ -78,7 +78,6 @@ def test_a_face_imports_only_what_is_below_it(path):
     assert ours <= MAY_IMPORT[path.stem]
 
 
-@pytest.mark.skipif(not SOURCE.is_dir(), reason="tests of an installed wheel: the source tree is not here")
 @pytest.mark.parametrize("path", sorted((SOURCE / "bench").glob("*.py")), ids=lambda path: path.stem)
 def test_what_measures_knows_only_what_everybody_does(path):
     """Rivals are to be compared by their public names, and from wherever they are compared."""
@@ -86,7 +85,6 @@ def test_what_measures_knows_only_what_everybody_does(path):
     assert all(name == "ringpool.version" or name.startswith("ringpool.bench") for name in ours)
 
 
-@pytest.mark.skipif(not SOURCE.is_dir(), reason="tests of an installed wheel: the source tree is not here")
 @pytest.mark.parametrize("path", sorted((SOURCE / "_core").glob("*.p[yx][xd]")), ids=lambda path: path.name)
 def test_the_core_knows_no_face_and_imports_downwards(path):
     """An algorithm lower down must not come to depend on who uses it."""
@@ -100,7 +98,6 @@ def test_the_core_knows_no_face_and_imports_downwards(path):
     assert below <= allowed
 
 
-@pytest.mark.skipif(not SOURCE.is_dir(), reason="tests of an installed wheel: the source tree is not here")
 def test_the_gil_is_let_go_in_two_places_only():
     """The protocol rests on it: inside the core a thread is attached, except while it sleeps."""
     sleepers = [p.name for p in sorted((SOURCE / "_core").glob("*.p[yx][xd]")) if "with nogil:" in p.read_text()]

@@ -1,5 +1,6 @@
 """A job that waits for another of its queue, which is not ready yet or has no place: made up for, or refused."""
 
+import sys
 import threading
 from concurrent import futures
 
@@ -92,7 +93,7 @@ def test_no_more_than_max_workers_are_at_work_when_something_becomes_due(dispatc
     with WorkerQueue(1, 16, dispatch=dispatch) as queue:
         busy = queue.submit(gate)
         gate.wait_until_entered()
-        due = queue.submit_later(0.0, threading.current_thread)
+        due = queue.submit_later(SHORT, threading.current_thread)
         with pytest.raises(TimeoutError):
             due.result(10 * SHORT)
         assert queue.stats().workers == 1
@@ -124,23 +125,37 @@ def test_jobs_that_fill_their_lane_and_wait_for_its_places_are_refused(dispatch)
     assert "place in the lane 'bulk'" in answers[1]
 
 
-def test_a_lane_with_a_place_left_refuses_no_wait(dispatch):
+def test_a_wait_that_is_about_to_end_holds_no_place(dispatch):
     """
-    Also when the wait before has only just ended: what ran is not waited for any more.
+    What it was for has run, and by the worker that ran it a second wait begins before the first one has woken up.
     """
+    seconds = []
     lanes = {"bulk": Lane(max_workers=2), "web": Lane()}
+    interval = sys.getswitchinterval()
     with WorkerQueue(3, 64, dispatch=dispatch, lanes=lanes) as queue:
 
-        def parent(n):
-            return queue.submit(Job(int, str(n), lane="bulk")).result()
+        def second():
+            return queue.submit(Job(int, "7", lane="bulk")).result()
 
-        for n in range(200):
-            assert queue.submit(Job(parent, n, lane="bulk")).result(WAIT) == n
+        def child():
+            seconds.append(queue.submit(Job(second, lane="bulk")))  # next in the child's place
+
+        def parent():
+            queue.submit(Job(child, lane="bulk")).result()
+
+        sys.setswitchinterval(1000)  # with a GIL, whoever has it keeps it until it sleeps
+        try:
+            for _ in range(50):
+                queue.submit(Job(parent, lane="bulk")).result(WAIT)
+                assert seconds.pop().result(WAIT) == 7
+        finally:
+            sys.setswitchinterval(interval)
 
 
-def test_an_idle_worker_that_is_set_aside_for_another_lane_is_no_help(dispatch, wait):
+@pytest.mark.parametrize("delay", [0.0, SHORT])
+def test_an_idle_worker_that_is_set_aside_for_another_lane_is_no_help(dispatch, wait, delay):
     """
-    While its submitter waits, the job may be run by it, or by one that is hired.
+    While its submitter waits, one that is hired runs the job: at once, or when it is due.
     """
     lanes = {"bulk": Lane(), "web": Lane(reserve=1)}
     with WorkerQueue(2, 8, dispatch=dispatch, lanes=lanes) as queue:
@@ -149,7 +164,7 @@ def test_an_idle_worker_that_is_set_aside_for_another_lane_is_no_help(dispatch, 
             job.result(WAIT)  # now both workers are there
 
         def parent():
-            inner = queue.submit(Job(int, "7", lane="bulk"))
+            inner = queue.submit(Job(int, "7", lane="bulk", delay=delay))
             while not queue.stats().idle:
                 pass  # the other one has looked at it in vain
             return wait(inner)

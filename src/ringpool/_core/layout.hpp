@@ -247,7 +247,6 @@ struct Core {
     Word<std::uint32_t> queueing;   // producers that wait for room
     Word<std::uint32_t> stuck;      // workers that wait for room in their own queue
     Word<std::uint32_t> spares;     // workers beyond max_workers, for jobs that wait for jobs
-    Word<std::uint32_t> waiting;    // workers in a result() for a job with a plan
     Mutex roster_lock;
     std::vector<Worker *> roster;   // owned; under roster_lock
     struct { std::uint64_t taken = 0, started = 0, succeeded = 0, failed = 0, again = 0;

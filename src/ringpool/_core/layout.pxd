@@ -277,7 +277,6 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         Word[uint32_t] queueing
         Word[uint32_t] stuck
         Word[uint32_t] spares
-        Word[uint32_t] waiting
         Mutex roster_lock
         Roster roster
         Retired retired

@@ -192,7 +192,7 @@ cdef inline void allow_workers(Core* core, int32_t more, int32_t resized, int32_
     else:
         core.max_workers.add(more)
         core.min_workers.add(more)
-    core.shelf.workers = core.max_workers.load() + max(core.spares.load(), core.waiting.load())
+    core.shelf.workers = core.max_workers.load() + core.spares.load()
     core.shelf.look()
     core.shelf.lock.unlock()
     tell_if_runnable(core)

@@ -17,7 +17,6 @@ from ringpool._core.future cimport (
 from ringpool._core.layout cimport Core, Held, Here, Worker, roster_put, roster_retire
 from ringpool._core.python cimport Py_DECREF, Py_XINCREF, current_thread_state
 from ringpool._core.run cimport run_in_fresh_context
-from ringpool._core.shelf cimport allow_workers
 from ringpool._core.worker cimport calling_thread, hire_spare, may_run_here, seat_of_this_thread, works_for
 
 from ringpool._core.future import set_worker_hooks
@@ -48,8 +47,6 @@ def before_wait(FutureBase job, bint forever):
             _refuse_to_wait(job, False)
         if not works_for(core):
             return False
-        core.waiting.add(1)                     # its job needs no worker meanwhile: lanes may count on that
-        allow_workers(core, 0, 0, 0)
         try:
             if forever and not _begin_wait(core, me, job):
                 _refuse_to_wait(job, True)
@@ -119,8 +116,6 @@ def after_wait():
     calling_thread().worker.waits_for = NULL
     seat_of_this_thread().waits_in = NULL
     core.roster_lock.unlock()
-    core.waiting.sub(1)
-    allow_workers(core, 0, 0, 0)
 
 
 cdef _refuse_to_wait(FutureBase job, bint full):

@@ -245,8 +245,8 @@ cdef hire_spare(FutureBase job):
     core.roster_lock.lock()
     mine.worker.waits_in = mine.worker.current.relaxed()
     core.roster_lock.unlock()
-    if core.idlers.count.load() and (work_ready(core) or not core.planned.load()):
-        return                              # an idle worker has been woken, or will be
+    if core.idlers.count.load() and (work_ready(core) or core.shelf.lanes.size() == 1):
+        return                              # an idle worker has been woken, or will be; none is set aside
     if not mine.has_spare.cas(expected, 1):
         return
     interrupted = _start_spare(core, mine, mine.initializer, mine.finalizer, mine.threads, mine.prefix)
@@ -254,14 +254,18 @@ cdef hire_spare(FutureBase job):
         raise interrupted
 
 
-cdef make_up_for_waits(Core* core, initializer, finalizer, set threads, prefix):
+cdef make_up_for_waits(Core* core, initializer, finalizer, set threads, prefix, bint due=False):
     # After jobs became ready that no producer has hired for, and maybe all workers
     # wait for just these: while fewer than max_workers are at work, a spare helps.
     cdef WorkerMain nobody
     cdef uint32_t waiting = 0
     cdef size_t i
-    if not work_ready(core) or core.idlers.count.load() or core.idlers.searching.load():
-        return                              # who looks for work finds it
+    # due: what has become so may lack just a worker that no lane has set aside.
+    if work_ready(core):
+        if core.idlers.count.load() or core.idlers.searching.load():
+            return                          # who looks for work finds it
+    elif not due or core.shelf.lanes.size() == 1 or not core.shelf.waiting.load():
+        return
     core.roster_lock.lock()
     for i in range(core.roster.size()):
         waiting += core.roster[i].waits_in != NULL and core.roster[i].waits_in == core.roster[i].current.relaxed()
