@@ -10,8 +10,6 @@ import pytest
 import ringpool
 
 pytest.importorskip("mypy")
-if not getattr(sys, "_is_gil_enabled", lambda: True)():
-    pytest.skip("mypy is not compiled for this interpreter, and slow", allow_module_level=True)
 
 CALLS = """
 from collections.abc import Iterator
