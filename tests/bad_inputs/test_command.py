@@ -59,7 +59,7 @@ FUNCTIONS = {
     "no callable": ("math:pi", "math:pi cannot be called"),
     "a module": ("os:path", "os:path cannot be called"),
     "coroutine": ("asyncio:sleep", "asyncio:sleep is a coroutine function"),
-    "generator": ("os:walk", "os:walk is a generator function"),
+    "generator": ("ast:walk", "ast:walk is a generator function"),
 }
 
 

@@ -110,10 +110,12 @@ def test_lines_arrive_without_their_endings_and_otherwise_whole(run, text, lines
 
 
 def test_results_come_as_the_calls_finish(run):
-    status, lines, _ = run("jobs:first_waits_for_last", text=b"first\nlast\n")
+    """The second is done before its worker takes the last, and only then the first can be."""
+    status, lines, _ = run("jobs:first_waits_for_last", "--workers", "2", text=b"first\nsecond\nlast\n")
 
     assert status == 0
-    assert [line["input"] for line in lines] == ["last", "first"]
+    assert lines[0]["input"] == "second"
+    assert sorted(line["input"] for line in lines) == ["first", "last", "second"]
 
 
 def test_ordered_results_come_in_the_order_of_the_input(run):
