@@ -21,6 +21,12 @@ if os.environ.get("RINGPOOL_TEST_DISPATCH"):
     exec(SAY_DISPATCH)
 
 
+def pytest_collection_finish():
+    # Thousands of tests stay to the end: the collection after each need not look at them.
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def no_thread_left():
     """A test must end every thread that it has started, pools dropped included."""
