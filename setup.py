@@ -2,9 +2,9 @@
 The extension modules; everything else stands in pyproject.toml.
 
 Environment: RINGPOOL_SANITIZE is "", "thread" or "address,undefined" (build
-with --force: build tools compare times, not flags); RINGPOOL_STRESS=1 builds,
-in place of the library, the nogil stress entry points that the tests use and no
-wheel holds.
+with --force: build tools compare times, not flags); RINGPOOL_STRESS is "1" or
+"scheduled" and builds, in place of the library, what the tests run of the core
+without an interpreter, on threads or on schedules of their own, and no wheel holds.
 """
 
 import os
@@ -21,7 +21,7 @@ MODULES = (
     "future", "record", "resolve", "planned", "worker", "waiting", "engine", "timekeeper", "plan",
     "counts", "submit", "batch", "results",
 )  # fmt: skip
-STRESS = os.environ.get("RINGPOOL_STRESS") == "1"
+STRESS = os.environ.get("RINGPOOL_STRESS", "")
 
 compile_args = ["/std:c++17"] if sys.platform == "win32" else ["-std=c++17", "-fvisibility=hidden", "-O2", "-g0"]
 link_args = []
@@ -46,7 +46,11 @@ def extension(name, macros=()):
 
 if STRESS:
     # the concurrent variant of the core, on every interpreter: no GIL is held in there
-    extensions = [extension("_stress", [("RINGPOOL_SHARED", "1")])]
+    macros = [("RINGPOOL_SHARED", "1")]
+    if STRESS == "scheduled":
+        extensions = [extension("_scheduled", [*macros, ("RINGPOOL_SCHEDULED", "1")])]
+    else:
+        extensions = [extension("_stress", macros)]
 else:
     extensions = [extension(name) for name in MODULES]
 

@@ -55,7 +55,7 @@ MAY_IMPORT = {
 }  # fmt: skip
 CORE = """
     shown layout python ring parking shelf future record core resolve run planned worker waiting admission engine
-    timekeeper plan counts submit batch results _stress
+    timekeeper plan counts submit batch results _rig _stress _scheduled
 """.split()
 
 
@@ -101,4 +101,4 @@ def test_the_core_knows_no_face_and_imports_downwards(path):
 def test_the_gil_is_let_go_in_two_places_only():
     """The protocol rests on it: inside the core a thread is attached, except while it sleeps."""
     sleepers = [p.name for p in sorted((SOURCE / "_core").glob("*.p[yx][xd]")) if "with nogil:" in p.read_text()]
-    assert sleepers == ["_stress.pyx", "parking.pxd", "worker.pxd"]
+    assert sleepers == ["_scheduled.pyx", "_stress.pyx", "parking.pxd", "worker.pxd"]

@@ -1,5 +1,5 @@
 """
-The ring and the parking under ThreadSanitizer, on whatever interpreter runs the tests.
+The ring, the shelf and the parking under sanitizers, on whatever interpreter runs the tests.
 
 The core knows no Python, so its concurrent variant runs without the GIL here.
 Seen to fail: with the publishing exchange in ring.pxd replaced by a relaxed
@@ -8,50 +8,46 @@ after list_idle a worker sleeps beside a job and the run hangs into its dump.
 """
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
 PROGRAM = Path(__file__).with_name("stress_program.py")
 COMPILER = os.environ.get("CXX", "g++")
 
 
-def _build(where, sanitize):
-    environment = {**os.environ, "RINGPOOL_STRESS": "1", "RINGPOOL_SANITIZE": sanitize}
-    tree = where / "tree"  # a copy: generated sources must not land in the one under test
-    shutil.copytree(ROOT / "src", tree / "src", ignore=shutil.ignore_patterns("*.so", "*.cpp", "__pycache__"))
-    for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, tree / name)
-    command = [sys.executable, "setup.py", "build_ext", "--build-lib", str(where / "lib")]
-    done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stdout + done.stderr
-    (module,) = (where / "lib").rglob("_stress*")
-    return module
-
-
-@pytest.fixture(scope="module")
-def sanitizer(tmp_path_factory):
+@pytest.fixture(scope="module", params=["thread", "address,undefined"])
+def sanitized(request, build_core):
+    """(the rig built with it, what must be loaded before the interpreter)"""
     if not sys.platform.startswith("linux"):
-        pytest.skip("preloading ThreadSanitizer's runtime is tried on Linux only")
-    runtime = subprocess.run([COMPILER, "-print-file-name=libtsan.so"], capture_output=True, text=True, check=True)
-    module = _build(tmp_path_factory.mktemp("stress"), "thread")
-    return module, runtime.stdout.strip()
+        pytest.skip("preloading a sanitizer's runtime is tried on Linux only")
+    libraries = ["libtsan.so"] if request.param == "thread" else ["libasan.so", "libubsan.so", "libstdc++.so"]
+    found = [
+        subprocess.run([COMPILER, f"-print-file-name={name}"], capture_output=True, text=True, check=True).stdout.strip()
+        for name in libraries
+    ]
+    return build_core("1", request.param), " ".join(found)
 
 
 @pytest.mark.parametrize(
-    ("capacity", "producers", "workers"),
-    [(1, 2, 2), (3, 4, 2), (64, 2, 4), (1024, 4, 4), (0, 4, 4)],
-    ids=["one-slot", "odd-capacity", "more-workers", "roomy", "overflow"],
-)
-def test_every_number_is_taken_once_in_order_and_without_a_race(sanitizer, capacity, producers, workers):
+    ("capacity", "producers", "workers", "keys", "ready"),
+    [(1, 2, 2, 0, 0), (3, 4, 2, 0, 0), (64, 2, 4, 0, 0), (1024, 4, 4, 0, 0), (0, 4, 4, 0, 0),
+     (8, 4, 3, 5, 0), (16, 3, 4, 0, 1), (16, 4, 4, 7, 1)],
+    ids=["one-slot", "odd-capacity", "more-workers", "roomy", "overflow", "keys", "ready", "ready-keys"],
+)  # fmt: skip
+def test_every_number_is_taken_once_in_order_and_without_a_race(sanitized, capacity, producers, workers, keys, ready):
     """The ledger is arithmetic: count and sum of what was taken; the sanitizer sees every access."""
-    module, runtime = sanitizer
-    environment = {**os.environ, "LD_PRELOAD": runtime, "TSAN_OPTIONS": "exitcode=0"}
-    arguments = [str(x) for x in (module, capacity, producers, workers, 3000, 3)]
+    module, runtime = sanitized
+    environment = {
+        **os.environ,
+        "LD_PRELOAD": runtime,
+        "TSAN_OPTIONS": "exitcode=0",
+        "ASAN_OPTIONS": "detect_leaks=0",  # the interpreter's own; test_leaks looks for ours
+        "UBSAN_OPTIONS": "print_stacktrace=1",
+    }
+    arguments = [str(x) for x in (module, capacity, producers, workers, keys, ready, 3000 if not keys else 1000, 3)]
     done = subprocess.run(
         # the sanitizer knows no address space randomised as widely as some kernels do it
         ["setarch", "-R", sys.executable, str(PROGRAM), *arguments],
@@ -66,3 +62,4 @@ def test_every_number_is_taken_once_in_order_and_without_a_race(sanitizer, capac
     # accesses and none of the atomics that order them: only our frames count.
     reports = [report for report in done.stderr.split("==================") if module.name in report]
     assert not reports, reports[0]
+    assert "runtime error" not in done.stderr, done.stderr[-6000:]

@@ -90,6 +90,9 @@ public:
     }
 };
 
+#if RINGPOOL_SCHEDULED
+using Parker = ScheduledParker;
+#else
 // Where one thread sleeps until another gives it the token.  A token given
 // before the sleep is kept, so giving and sleeping may race.  Real on every
 // build: its owner sleeps without the GIL.
@@ -181,5 +184,6 @@ inline bool Parker::sleep(std::int64_t deadline) noexcept {
 }
 inline void Parker::wake() noexcept { wakened.notify_one(); }
 #endif
+#endif  // RINGPOOL_SCHEDULED
 
 }  // namespace ringpool

@@ -83,13 +83,16 @@ cdef inline void _fill(Ring* ring, uint64_t position, void* item) noexcept nogil
 
 cdef inline Put _put_in_ring(Ring* ring, void* item) noexcept nogil:
     cdef uint64_t tail = ring.tail.load()
+    cdef uint64_t head
     while True:
         if tail & CLOSED_BIT:
             return CLOSED
-        # head_seen saves the look at the consumers' line while there is room
+        # head_seen saves the look at the consumers' line while there is room; another
+        # producer may set it back to what it saw before, so it never says FULL
         if tail - ring.head_seen.relaxed() >= ring.limit:
-            ring.head_seen.set(ring.head.load())
-            if tail - ring.head_seen.relaxed() >= ring.limit:
+            head = ring.head.load()
+            ring.head_seen.set(head)
+            if tail - head >= ring.limit:
                 if ring.tail.load() == tail:
                     return FULL
                 tail = ring.tail.load()
@@ -169,22 +172,33 @@ cdef inline bint _move_in(Ring* ring, void* item) noexcept nogil:
     return True
 
 
+cdef inline bint ring_ready(Ring* ring) noexcept nogil:
+    # Would a take succeed?  Sequentially consistent: the last look before sleep.
+    # overflowing first: an item leaves it only after it is in the ring.  Another
+    # taker may take the head that we have seen, and is no reason to miss the next.
+    cdef uint64_t head, now
+    if ring.overflowing.load() != 0:
+        return True
+    head = ring.head.load()
+    while ring.slots[head & ring.mask].turn.load() != 2 * (head >> ring.shift) + 1:
+        now = ring.head.load()
+        if now == head:
+            return False
+        head = now
+    return True
+
+
 cdef inline void* ring_take(Ring* ring) noexcept nogil:
     # The caller owns the ring's reference to what it gets; NULL when nothing
     # is ready.
     cdef void* item = _take_from_ring(ring)
-    while item == NULL and ring.overflowing.load():
-        _refill(ring)
+    while item == NULL and ring_ready(ring):
+        if ring.overflowing.load():
+            _refill(ring)
         item = _take_from_ring(ring)
         if item == NULL:
             relax()                 # a producer holds the head position and is not done
     return item
-
-
-cdef inline bint ring_ready(Ring* ring) noexcept nogil:
-    # Would a take succeed?  Sequentially consistent: the last look before sleep.
-    cdef uint64_t head = ring.head.load()
-    return ring.slots[head & ring.mask].turn.load() == 2 * (head >> ring.shift) + 1 or ring.overflowing.load() != 0
 
 
 cdef inline uint64_t ring_length(Ring* ring) noexcept nogil:

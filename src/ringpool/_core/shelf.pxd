@@ -59,9 +59,13 @@ cdef inline void absorb(Core* core) noexcept nogil:
     # arrived before whatever is put on the shelf next.
     cdef Entry entry
     cdef void* job
-    while core.shelf.stranded == NULL:
+    while core.shelf.stranded == NULL and ring_ready(&core.ring):
+        # Before it leaves the ring: a worker's last look before sleep is first there and then
+        # here, and who has absorbed it may find that the queue is full or closed, and tell nobody.
+        core.shelf.runnable.store(1)
         job = ring_take(&core.ring)
         if job == NULL:
+            core.shelf.look()
             return
         core.shelf.arrivals += 1
         entry.job = <PyObject*>job

@@ -23,6 +23,10 @@
 #endif
 #endif
 
+#if RINGPOOL_SCHEDULED
+#include "schedule.hpp"
+#endif
+
 namespace ringpool {
 
 // Two 64-byte lines: x86 prefetches pairs, Apple's lines are this long.
@@ -31,23 +35,34 @@ constexpr std::size_t LINE = 128;
 // One shared variable.  `load`, `store` and the read-modify-writes are
 // sequentially consistent; the weaker ones carry their order in their name.
 #if RINGPOOL_SHARED
+#if RINGPOOL_SCHEDULED
+inline void point() noexcept { schedule().point(); }
+#else
+inline void point() noexcept {}     // before each access: where a test may let another thread go on
+#endif
+
 template <class T> class Word {
     std::atomic<T> value{};
 public:
-    T relaxed() const noexcept { return value.load(std::memory_order_relaxed); }
-    T acquire() const noexcept { return value.load(std::memory_order_acquire); }
-    T load() const noexcept { return value.load(); }
-    void set(T x) noexcept { value.store(x, std::memory_order_relaxed); }
-    void release(T x) noexcept { value.store(x, std::memory_order_release); }
-    void store(T x) noexcept { value.store(x); }
-    T exchange(T x) noexcept { return value.exchange(x); }
-    T add(T x) noexcept { return value.fetch_add(x); }
-    T sub(T x) noexcept { return value.fetch_sub(x); }
-    T set_bits(T x) noexcept { return value.fetch_or(x); }
-    bool cas(T &expected, T x) noexcept { return value.compare_exchange_strong(expected, x); }
+    T relaxed() const noexcept { point(); return value.load(std::memory_order_relaxed); }
+    T acquire() const noexcept { point(); return value.load(std::memory_order_acquire); }
+    T load() const noexcept { point(); return value.load(); }
+    void set(T x) noexcept { point(); value.store(x, std::memory_order_relaxed); }
+    void release(T x) noexcept { point(); value.store(x, std::memory_order_release); }
+    void store(T x) noexcept { point(); value.store(x); }
+    T exchange(T x) noexcept { point(); return value.exchange(x); }
+    T add(T x) noexcept { point(); return value.fetch_add(x); }
+    T sub(T x) noexcept { point(); return value.fetch_sub(x); }
+    T set_bits(T x) noexcept { point(); return value.fetch_or(x); }
+    bool cas(T &expected, T x) noexcept { point(); return value.compare_exchange_strong(expected, x); }
 };
+#if RINGPOOL_SCHEDULED
+using Mutex = ScheduledMutex;
+inline void relax() noexcept { schedule().stand_back(); }
+#else
 using Mutex = std::mutex;
 inline void relax() noexcept { std::this_thread::yield(); }
+#endif
 #else
 template <class T> class Word {
     T value{};

@@ -1,0 +1,161 @@
+"""
+Run the core on many schedules and check what each one did; run by test_schedules.py.
+
+Arguments: the compiled module, the first seed and how many. A fault is printed
+with its seed, which runs it again: ``schedules.py MODULE SEED 1``.
+
+What is checked: everybody came to an end; what was accepted was taken, once;
+jobs of one key ran one at a time and in order; and, where none has a key, each
+history of puts and takes is one of a bounded FIFO queue, by the patterns of
+which every other one shows at least one: T. Henzinger, A. Sezgin, V. Vafeiadis,
+"Aspect-Oriented Linearizability Proofs" (CONCUR 2013).
+"""
+
+import importlib.util
+import random
+import sys
+
+PUT, FULL, CLOSED, NO_MEMORY = range(4)
+TAKEN, NOTHING_READY, RAN = 10, 11, 12
+PRODUCERS = 64
+ANY = float("inf")
+
+
+def load(path):
+    spec = importlib.util.spec_from_file_location("_scheduled", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def drawn(seed):
+    """What that seed runs."""
+    draw = random.Random(seed)
+    ready = draw.random() < 0.2
+    keys = draw.choice((0, 0, 0, 0, 1, 2, 3)) if not ready else draw.randint(0, 3)
+    meet = keys == 0 and draw.random() < 0.4
+    return {
+        "capacity": draw.choice((1, 1, 2, 3, 4, 8) if ready or keys else (0, 1, 1, 2, 3, 4, 8)),
+        "producers": draw.randint(1, 4),
+        "workers": draw.randint(1, 3),
+        "n": draw.randint(1, 6),
+        "keys": keys,
+        "ready": ready,
+        "give_up": not meet and draw.random() < 0.3,
+        "close_early": not meet and draw.random() < 0.5,
+        "meet": meet,
+    }
+
+
+def faults(case, ended, accepted, taken, history):
+    """Each fault of one run, in words."""
+    if not ended:
+        yield "somebody waits for ever, or never stops"
+        return
+    puts = {item: (begin, end) for what, item, begin, end in history if what == PUT}
+    takes = {}
+    for what, item, begin, end in history:
+        if what == TAKEN:
+            if item in takes:
+                yield f"{item} was taken twice"
+            takes[item] = begin, end
+        elif what == NO_MEMORY:
+            yield f"no memory for {item}"
+    if puts.keys() - takes.keys():
+        yield f"lost: {sorted(puts.keys() - takes.keys())}"
+    if takes.keys() - puts.keys():
+        yield f"taken and never accepted: {sorted(takes.keys() - puts.keys())}"
+    if sum(accepted) != len(puts) or sum(n for n, _ in taken) != len(takes):
+        yield f"counted: {accepted} and {taken}"
+    for item, (begin, end) in takes.items():
+        if item in puts and end < puts[item][0]:
+            yield f"{item} was taken before it was put"
+    runs = {item: (begin, end) for what, item, begin, end in history if what == RAN}
+    if case["keys"]:
+        for key in range(case["keys"]):
+            mine = {item: span for item, span in puts.items() if key_of(item, case["keys"]) == key}
+            yield from out_of_order(mine, takes)
+            yield from at_once(mine, runs)
+        yield from refused_for_nothing(case, puts, takes, history)
+        return
+    yield from refused_for_nothing(case, puts, takes, history)
+    if not case["ready"]:  # there, who was handed the first job may be the last to see it
+        if any(broken for _, broken in taken):
+            yield f"order of one producer's numbers broken: {taken}"
+        yield from out_of_order(puts, takes)
+        yield from overlooked(puts, takes, history)
+
+
+def key_of(item, keys):
+    """As rig_produce() gives them; None: it has none."""
+    number, producer = divmod(item - 1, PRODUCERS)
+    return number % keys if (number + producer) % 2 else None
+
+
+def at_once(items, runs):
+    """Two of one key that ran at the same time."""
+    spans = sorted((runs[item], item) for item in items if item in runs)
+    for (first, one), (second, other) in zip(spans, spans[1:]):
+        if second[0] < first[1]:
+            yield f"{one} and {other} of one key ran at the same time"
+
+
+def out_of_order(puts, takes):
+    """An item put wholly before another, and taken wholly after it."""
+    order = sorted(puts, key=lambda item: puts[item][1])
+    for i, first in enumerate(order):
+        for second in order[i + 1 :]:
+            if puts[first][1] < puts[second][0] and takes.get(second, (0, ANY))[1] < takes.get(first, (ANY, ANY))[0]:
+                yield f"{second} overtook {first}"
+
+
+def refused_for_nothing(case, puts, takes, history):
+    """
+    FULL though there was room all the time, or accepted though there was none, or after the close.
+
+    Not too many yet: what lies in inboxes is taken; and each producer may still
+    take the ring for the queue when others have begun to use the shelf.
+    """
+    capacity = case["capacity"]
+    slack = (case["workers"] if case["ready"] else 0) + (case["producers"] if case["keys"] else 0)
+    closed = min((end for what, _, _, end in history if what == CLOSED), default=ANY)
+    for what, item, begin, end in history:
+        if what == FULL:
+            most = sum(b < end for b, _ in puts.values()) - sum(e < begin for _, e in takes.values())
+            if not capacity or most < capacity:
+                yield f"{item} was refused with at most {most} in a queue for {capacity}"
+        elif what == PUT and begin > closed:
+            yield f"{item} was accepted after the queue had closed"
+    for item, (begin, end) in puts.items():
+        least = sum(e <= end for _, e in puts.values()) - sum(b < end for b, _ in takes.values())
+        if capacity and least > capacity + slack:
+            yield f"{item} was accepted as the {least}th in a queue for {capacity}"
+
+
+def overlooked(puts, takes, history):
+    """Nothing was ready though an item lay there all the time, and no put that may hide it was going on."""
+    tries = [(begin, end) for what, _, begin, end in history if what != NOTHING_READY and what != TAKEN]
+    for what, _, begin, end in history:
+        if what == NOTHING_READY and not any(b < end and e > begin for b, e in tries):
+            for item, (_, there) in puts.items():
+                if there < begin and takes.get(item, (ANY, ANY))[0] > end:
+                    yield f"{item} was overlooked"
+
+
+def main(path, first, n):
+    scheduled = load(path)
+    steps = 0
+    for seed in range(int(first), int(first) + int(n)):
+        case = drawn(seed)
+        ended, took, *outcome = scheduled.run(seed, *case.values())
+        steps += took
+        found = list(faults(case, ended, *outcome))
+        if found:
+            print(f"seed {seed}: {case}", *found[:5], sep="\n    ")
+            return 1
+    print(f"ok: {n} schedules, {steps} steps")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
