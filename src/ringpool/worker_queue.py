@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Self, TypeVar, overload
 
-from ringpool import checks, lifecycle, mapping, observing, overflow, tallies, watchdog
+from ringpool import checks, choosing, lifecycle, mapping, observing, overflow, tallies, watchdog
 from ringpool._core import plan as core
 from ringpool._core.counts import count
 from ringpool._core.engine import Engine
@@ -14,11 +14,12 @@ from ringpool._core.submit import give_methods
 from ringpool._core.timekeeper import keep_time, now
 from ringpool.batching import Batcher
 from ringpool.checks import shown
+from ringpool.choosing import WorkerView
 from ringpool.current import WorkerState
 from ringpool.errors import QueueFull, QueueStopped
 from ringpool.future import Future
 from ringpool.group import JobGroup
-from ringpool.job import Job
+from ringpool.job import Job, as_job
 from ringpool.lanes import Lane, as_tuples
 from ringpool.plan import Again, Plan
 from ringpool.racing import race
@@ -63,8 +64,9 @@ class WorkerQueue(Engine):
             for the first that becomes idle.
         choose: of *dispatch* ``"ready"``, which idle worker a job would like;
             any other will do when that one is busy: ``"any"``; ``"affinity"``:
-            jobs of one key the same; or a function of the Job that returns a
-            worker's number from 0, or None.
+            jobs of one key the same; or a function of the Job and a tuple of
+            all workers, as :class:`WorkerView` s, that returns a number of one,
+            or None.
         overflow: when the queue is full: ``"block"`` the submitter until there
             is room, or ``Block(seconds)``; ``"raise"`` QueueFull; ``"return"``
             a future that carries it; ``"caller_runs"`` the job (one with a key
@@ -129,7 +131,7 @@ class WorkerQueue(Engine):
         ageing: int | None = None,
         lanes: dict[str, Lane] | None = None,
         dispatch: Literal["shared", "ready"] = "shared",
-        choose: Literal["any", "affinity"] | Callable[[Job[Any]], int | None] = "any",
+        choose: Literal["any", "affinity"] | Callable[[Job[Any], tuple[WorkerView, ...]], int | None] = "any",
         overflow: "overflow.Policy" = "block",
         min_workers: int | None = None,
         idle_timeout: float | None = None,
@@ -158,12 +160,7 @@ class WorkerQueue(Engine):
         checks.context(context)
         checks.one_of("order", order, ("fifo", "lifo"))
         checks.one_of("dispatch", dispatch, ("shared", "ready"))
-        if callable(choose):
-            checks.not_awaited("choose", choose)
-        else:
-            checks.one_of("choose", choose, ("any", "affinity"))
-        if choose != "any" and dispatch != "ready":
-            raise ValueError('choose is for dispatch="ready": with "shared", whoever is free takes the job')
+        choosing.check(choose, dispatch)
         ageing = 16 * capacity if ageing is None else checks.whole_number("ageing", ageing, least=1)
         least = workers if min_workers is None else checks.whole_number("min_workers", min_workers, least=1)
         if least > workers:
@@ -308,17 +305,10 @@ class WorkerQueue(Engine):
 
     def _submit_planned(self, fn, args, kwargs, deadline):
         # Called by the core for a Job, and for every job of a queue that plans all.
-        if isinstance(fn, Job):
-            if args or kwargs:
-                raise TypeError("submit() takes no arguments beside a Job, which has its own")
-            job = fn
-        elif not callable(fn):
-            raise TypeError(f"fn must be callable or a Job, got {shown(fn)}")
-        else:
-            job = Job(fn, *args, kwargs=kwargs)
+        job = as_job(fn, args, kwargs)
         settings = self._settings
         lane = settings.lane_number(job.lane)
-        prefers = self._preferred(job)
+        prefers = choosing.preferred(self, job)
         plan = Plan(self, job)
         if (plan.timed or settings.timed) and not self._closed:
             keep_time(self)
@@ -344,15 +334,6 @@ class WorkerQueue(Engine):
         if not isinstance(job, Job):
             raise TypeError(f"fn must be callable or a Job, got {shown(job)}")
         return job.with_item(item)
-
-    def _preferred(self, job):
-        choose = self._settings.choose
-        if choose == "any":
-            return -1
-        if choose == "affinity":
-            return -1 if job.key is None else hash(job.key) % self._max_workers
-        number = choose(job)
-        return -1 if number is None else checks.whole_number("what choose returned", number, least=0)
 
     def reprioritise(self, future: Future[Any], priority: int) -> bool:
         """
