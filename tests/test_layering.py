@@ -40,11 +40,12 @@ MAY_IMPORT = {
     "group": {"_core", "checks", "future", "job", "progress", "racing"},
     "batching": {"_core", "checks", "errors", "future", "lifecycle"},
     "signals": {"checks"},
-    "awaiting": set(),
+    "lobby": {"_core"},
+    "awaiting": {"_core", "errors", "lobby"},
     "executor": {"_core", "awaiting", "checks", "future", "lifecycle", "mapping"},
     "worker_queue": {
         "_core", "awaiting", "batching", "checks", "choosing", "current", "errors", "future", "group", "job", "lanes",
-        "lifecycle", "mapping", "observing", "overflow", "plan", "racing", "results", "retry", "settings",
+        "lifecycle", "lobby", "mapping", "observing", "overflow", "plan", "racing", "results", "retry", "settings",
         "shedding", "signals", "stats", "tallies", "watchdog",
     },
     "__init__": {
@@ -54,7 +55,7 @@ MAY_IMPORT = {
     "version": set(),
     "__main__": {"commands", "version"},
 }  # fmt: skip
-MAY_NAME_THE_QUEUE = ("choosing", "observing", "overflow", "plan", "results", "watchdog")
+MAY_NAME_THE_QUEUE = ("choosing", "lobby", "observing", "overflow", "plan", "results", "watchdog")
 CORE = """
     shown layout python ring parking shelf future record core resolve run planned worker waiting admission engine
     timekeeper plan counts submit batch results _stress

@@ -34,6 +34,8 @@ from ringpool.stats import RunningJob, Stats, StopReport, Times
 if TYPE_CHECKING:
     import asyncio
 
+    from ringpool.lobby import Lobby
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -191,6 +193,7 @@ class WorkerQueue(Engine):
             finalizer=None if state is None else state.end,
         )
         self._settings = settings
+        self._lobby: Lobby | None = None
         core.configure(
             self,
             planned=lanes is not None or order == "lifo" or dispatch == "ready" or settings.plans_all,
@@ -286,6 +289,24 @@ class WorkerQueue(Engine):
         from ringpool import awaiting  # asyncio takes as long to import as all of this
 
         return awaiting.run(self.try_submit, fn, args, kwargs)
+
+    @overload
+    async def submit_async(self, job: Job[T], /) -> "asyncio.Future[T]": ...
+    @overload
+    async def submit_async(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> "asyncio.Future[T]": ...
+    async def submit_async(self, fn: Any, /, *args: Any, **kwargs: Any) -> "asyncio.Future[Any]":
+        """
+        As :meth:`run`, but a full queue is waited for, and its awaitable is what awaiting this returns.
+
+        So ``await queue.submit_async(fn, x)`` goes on when the job is queued.
+        The loop is not held up: a thread waits in place of all tasks that do,
+        while there are any; first come, first served. When the waiting task is
+        cancelled, the job is not queued. Raises QueueStopped when the queue is
+        stopped meanwhile; *overflow* has no say.
+        """
+        from ringpool import awaiting
+
+        return await awaiting.submit(self, fn, args, kwargs)
 
     def group(self) -> JobGroup:
         """Jobs that are waited for and fail together: a :class:`JobGroup`, to be used with ``with``."""
