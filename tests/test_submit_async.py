@@ -21,7 +21,7 @@ def in_loop(main):
     return asyncio.run(limited())
 
 
-async def until(condition):
+async def comes_true(condition):
     while not condition():
         await asyncio.sleep(0.0005)
 
@@ -43,7 +43,7 @@ class Full:
         for name in names:
             tasks.append(asyncio.create_task(self.queue.submit_async(self.ran.append, name)))
             await asyncio.sleep(0)
-        await until(lambda: self.queue.stats().blocked == 1)
+        await comes_true(lambda: self.queue.stats().blocked == 1)
         return tasks
 
 
@@ -65,7 +65,7 @@ def test_it_returns_the_awaitable_of_a_job_when_that_is_queued(gate):
     async def main():
         with WorkerQueue(1, 4) as queue:
             awaitable = await queue.submit_async(gate, 5)
-            await until(queue.running)
+            await comes_true(queue.running)
             assert not awaitable.done()
             gate.open()
             assert await awaitable == awaitable.job.result() == 5
@@ -119,20 +119,42 @@ def test_more_than_fits_goes_through_a_small_queue():
     assert max(most) <= 3
 
 
-def test_a_newcomer_does_not_pass_those_who_wait(full):
+def test_newcomers_do_not_pass_those_who_wait():
     """
-    Also when there is room by the time that it comes.
+    Whoever finds room, jobs are queued in the order of the calls.
     """
-    one = full()
+    ran = []
 
     async def main():
-        tasks = await one.guests("second", "third")
-        one.gate.open()
-        tasks.append(asyncio.create_task(one.queue.submit_async(one.ran.append, "last")))
-        await asyncio.gather(*[await task for task in tasks])
+        async def produce(n):
+            await queue.submit_async(ran.append, n)
+
+        with WorkerQueue(1, 1) as queue:
+            tasks = []
+            for n in range(1000):
+                tasks.append(asyncio.create_task(produce(n)))
+                await asyncio.sleep(0)
+            await asyncio.gather(*tasks)
 
     in_loop(main)
-    assert one.ran == ["first", "second", "third", "last"]
+    assert ran == list(range(1000))
+
+
+def test_the_thread_that_waits_may_leave_and_come_again_and_again():
+    """
+    Whoever comes while it is leaving is seen to.
+    """
+
+    async def main():
+        async def produce():
+            for _ in range(300):
+                await queue.submit_async(int)
+
+        with WorkerQueue(1, 1) as queue:
+            await produce()
+            await asyncio.gather(produce(), produce())
+
+    in_loop(main)
 
 
 @pytest.mark.parametrize("which", [0, 1])
@@ -177,24 +199,41 @@ def test_who_does_not_wait_any_more_is_not_queued(full, adds_up, which, how):
     assert (stats.accepted, stats.cancelled, stats.rejected) == (4, 0, 0)
 
 
-def test_a_job_that_finds_room_as_its_task_is_cancelled_is_cancelled_with_it(full, adds_up):
+@pytest.mark.parametrize("told", [False, True])
+def test_a_job_that_is_queued_before_its_task_is_cancelled_is_cancelled_with_it(gate, until, adds_up, told):
     """
-    It is queued, and the loop has yet to hear of it: nobody would know of its result.
+    The loop has yet to hear of it, or the task has: nobody would know of its result.
     """
-    one = full()
+    ran = []
+    second = threading.Event()
 
     async def main():
-        tasks = await one.guests("second")
-        one.gate.open()
-        one.queue.wait(WAIT)  # the loop stands still until the job has been run, or at least queued
-        tasks[0].cancel()
+        task = asyncio.create_task(queue.submit_async(ran.append, 1))
+        while not queue.stats().blocked:
+            await asyncio.sleep(0)
+        gate.open()
+        until(lambda: queue.stats().accepted == 3)  # the loop stands still
+        if told:
+            lobby = queue._lobby
+            until(lambda: lobby.empty)
+            asyncio.get_running_loop().call_soon(task.cancel)  # after what the lobby has posted
+            await asyncio.sleep(0)
+        else:
+            task.cancel()
         with pytest.raises(asyncio.CancelledError):
-            await tasks[0]
+            await task
+        await asyncio.sleep(0)
 
-    in_loop(main)
-    one.queue.wait(WAIT)
-    adds_up(one.queue.stats())
-    assert one.ran in (["first"], ["first", "second"])
+    with WorkerQueue(1, 1) as queue:
+        queue.submit(gate)
+        gate.wait_until_entered()
+        queue.submit(second.wait, WAIT)
+        in_loop(main)
+        second.set()
+    assert ran == []
+    stats = queue.stats()
+    adds_up(stats)
+    assert (stats.accepted, stats.cancelled) == (3, 1)
 
 
 def test_tasks_that_are_cancelled_at_any_moment_leave_the_queue_in_order(adds_up):
@@ -317,7 +356,7 @@ def test_the_job_sees_the_variables_of_its_task(full):
 
     async def main():
         tasks = [asyncio.create_task(task(n)) for n in range(5)]
-        await until(lambda: one.queue.stats().blocked == 1)
+        await comes_true(lambda: one.queue.stats().blocked == 1)
         one.gate.open()
         assert await asyncio.gather(*tasks) == list(range(5))
 
@@ -345,7 +384,7 @@ def test_a_job_that_is_good_no_more_when_there_is_room_ends_in_job_expired(full)
 
     async def main():
         task = asyncio.create_task(one.queue.submit_async(Job(int, expires_in=0.0)))
-        await until(lambda: one.queue.stats().blocked == 1)
+        await comes_true(lambda: one.queue.stats().blocked == 1)
         one.gate.open()
         with pytest.raises(JobExpired):
             await (await task)
@@ -360,7 +399,7 @@ def test_cancelling_the_awaitable_asks_the_job_to_end():
     async def main():
         with WorkerQueue(1, 1) as queue:
             awaitable = await queue.submit_async(patient)
-            await until(queue.running)
+            await comes_true(queue.running)
             awaitable.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await awaitable
@@ -379,7 +418,7 @@ def test_a_reader_of_results_holds_tasks_back_as_it_does_threads():
         for _ in range(2):
             await (await queue.submit_async(int))
         task = asyncio.create_task(queue.submit_async(int))
-        await until(lambda: queue.stats().blocked == 1)
+        await comes_true(lambda: queue.stats().blocked == 1)
         assert not task.done()
         assert next(results).result() == 0
         assert await (await task) == 0

@@ -252,6 +252,7 @@ class WorkerQueue(Engine):
         *iterables: Iterable[Any],
         timeout: float | None = None,
         buffersize: int | None = None,
+        ordered: bool = True,
     ) -> Iterator[T]:
         """
         Results of ``fn(*args)`` for ``args in zip(*iterables)``, in that order.
@@ -259,21 +260,24 @@ class WorkerQueue(Engine):
         Args:
             timeout: seconds from this call for each result to be there, or
                 TimeoutError; None: no limit.
-            buffersize: items that are ahead of the result that is read next,
-                at the most; None: *capacity*. So any input can be endless.
+            buffersize: items whose results have not been read, at the most;
+                None: *capacity*. So any input can be endless.
+            ordered: False: results as they come, and no item waits to be read
+                behind a slower one.
 
         As :meth:`ThreadPoolExecutor.map`: items cost no job each, and the
-        counters count the jobs that run them, at most one a worker. In a queue
-        with a retry, a timeout, shedding, a rate limit, hooks or a watchdog each
-        item is a job of its own. Full, it waits for room, whatever *overflow* says.
+        counters count the jobs that run them, at most one a worker. Each item is
+        a job of its own when not *ordered*, and in a queue with a retry, a timeout,
+        shedding, a rate limit, hooks or a watchdog. Full, it waits for room,
+        whatever *overflow* says.
         """
         checks.function_and_inputs(fn, iterables)
         ahead = mapping.window(buffersize) or self._capacity
         limit = checks.seconds("timeout", timeout)
         waits = self._submits_itself()
-        if waits and not self._settings.maps_by_job:
+        if ordered and waits and not self._settings.maps_by_job:
             return BatchResults(self, fn, iterables, limit, ahead)
-        return mapping.one_by_one(self, fn, iterables, limit, ahead, waits)
+        return mapping.one_by_one(self, fn, iterables, limit, ahead, waits, ordered)
 
     @overload
     def run(self, job: Job[T], /) -> "asyncio.Future[T]": ...
@@ -334,16 +338,10 @@ class WorkerQueue(Engine):
         if (plan.timed or settings.timed) and not self._closed:
             keep_time(self)
         future = core.submit_planned(
-            self,
-            plan,
-            job.priority,
-            lane,
-            None if plan.key is None else plan.key.value,
+            self, plan, job.priority, lane, None if plan.key is None else plan.key.value,
             now() + int(job.delay * 1e9) if job.delay else 0,
-            settings.judges or plan.expires is not None,
-            prefers,
-            deadline,
-        )
+            settings.judges or plan.expires is not None, prefers, deadline,
+        )  # fmt: skip
         if not plan.went_elsewhere:
             plan.watch(future)
             if "on_done" in settings.hooks:
