@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from ringpool import Job, JobExpired, QueueStopped, WorkerQueue, current_job
+from ringpool import Job, JobExpired, QueueStopped, WorkerQueue
 
 WAIT = 30  # seconds after which a wait has failed
 
@@ -96,8 +96,7 @@ def test_a_full_queue_is_waited_for_while_the_loop_goes_on(full, adds_up):
 
     in_loop(main)
     assert one.ran == ["first", *range(10)]
-    stats = one.queue.stats()
-    adds_up(stats)
+    adds_up(stats := one.queue.stats())
     assert (stats.accepted, stats.rejected) == (12, 0)
 
 
@@ -194,8 +193,7 @@ def test_who_does_not_wait_any_more_is_not_queued(full, adds_up, which, how):
 
     in_loop(main)
     assert one.ran == ["first", *({0, 1, 2} - {which})]
-    stats = one.queue.stats()
-    adds_up(stats)
+    adds_up(stats := one.queue.stats())
     assert (stats.accepted, stats.cancelled, stats.rejected) == (4, 0, 0)
 
 
@@ -388,21 +386,6 @@ def test_a_job_that_is_good_no_more_when_there_is_room_ends_in_job_expired(full)
         one.gate.open()
         with pytest.raises(JobExpired):
             await (await task)
-
-    in_loop(main)
-
-
-def test_cancelling_the_awaitable_asks_the_job_to_end():
-    def patient():
-        current_job().sleep(WAIT)
-
-    async def main():
-        with WorkerQueue(1, 1) as queue:
-            awaitable = await queue.submit_async(patient)
-            await comes_true(queue.running)
-            awaitable.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await awaitable
 
     in_loop(main)
 
