@@ -55,15 +55,35 @@ def test_every_number_of_the_statistics_is_explained():
     assert {field.name for field in dataclasses.fields(Stats)} - {"accepted"} <= named
 
 
-def test_every_file_that_the_readme_names_exists():
+@pytest.mark.parametrize("page", ["README.md", "docs/demands.md"])
+def test_every_test_that_a_table_names_exists(page):
     """
-    Tests in its tables, by their path under tests/, and whatever it links to.
+    By its path under tests/.
     """
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    rows = "\n".join(line for line in text.splitlines() if line.startswith("|"))
-    tests = set(re.findall(r"`([\w/]+\.py)`", rows))
+    tests = set(re.findall(r"`([\w/]+\.py)`", "\n".join(rows_of(ROOT / page))))
     assert len(tests) > 20
     assert [name for name in sorted(tests) if not (ROOT / "tests" / name).is_file()] == []
+
+
+def test_every_demand_has_a_test_and_every_refusal_something_in_its_place():
+    """
+    Thirty-eight demands, none left out; and what is not here says why.
+    """
+    rows = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows_of(DOCS / "demands.md")]
+    demands = [row for row in rows if len(row) == 4 and row[0][:1].isdigit()]
+    assert [int(row[0].split()[0]) for row in demands] == list(range(1, 39))
+    assert all(all(row) and row[3].endswith(".py`") for row in demands)
+    refused = [row for row in rows if len(row) == 3 and row[0][:1].isdigit()]
+    assert refused and all(all(row) for row in refused)
+    pointed = {int(row[0].split()[0]) for row in demands if "(#not-here)" in row[2]}
+    assert pointed <= {int(row[0].split()[0]) for row in refused}
+
+
+def test_every_file_that_the_readme_links_to_exists():
+    """
+    Pages, pictures, the licence.
+    """
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert [link for link in sorted(links_of(text)) if not (ROOT / link).is_file()] == []
 
 
@@ -83,6 +103,11 @@ def test_every_link_between_pages_leads_somewhere():
     assert broken == []
     linked = links_of((ROOT / "README.md").read_text(encoding="utf-8"))
     assert {f"docs/{page.name}" for page in DOCS.glob("*.md")} <= linked
+
+
+def rows_of(page):
+    """The lines of its tables."""
+    return [line for line in page.read_text(encoding="utf-8").splitlines() if line.startswith("|")]
 
 
 def links_of(text):

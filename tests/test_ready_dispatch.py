@@ -62,7 +62,7 @@ def test_a_function_chooses_the_worker(staffed, until, chosen):
     """
     jobs = []
 
-    def choose(job):
+    def choose(job, workers):
         jobs.append(job)
         return chosen
 
@@ -83,9 +83,9 @@ def test_none_and_a_number_that_nobody_has_mean_any(staffed):
     """
     The function has no wish; or its wish is beyond the workers there are.
     """
-    queue = staffed(2, choose=lambda job: None)
+    queue = staffed(2, choose=lambda job, workers: None)
     assert queue.submit(number).result(WAIT) in (0, 1)
-    queue = staffed(2, choose=lambda job: 2**31 - 1)
+    queue = staffed(2, choose=lambda job, workers: 2**31 - 1)
     assert queue.submit(number).result(WAIT) in (0, 1)
 
 
@@ -108,7 +108,7 @@ def test_a_function_that_answers_nonsense_is_told_at_submit(answer, error, words
     """
     answers = [answer, None]
 
-    def choose(job):
+    def choose(job, workers):
         value = answers.pop(0)
         if isinstance(value, BaseException):
             raise value
@@ -127,7 +127,7 @@ def test_a_chosen_worker_that_is_busy_is_not_waited_for(staffed, gate):
     """
     Another idle one takes the job: a wish, and not a place.
     """
-    queue = staffed(2, choose=lambda job: 0)
+    queue = staffed(2, choose=lambda job, workers: 0)
     running = queue.submit(lambda: (gate(), number())[1])
     gate.wait_until_entered()
     assert [queue.submit(number).result(WAIT) for _ in range(10)] == 10 * [1]
@@ -139,7 +139,7 @@ def test_jobs_wait_for_the_first_worker_that_becomes_idle(staffed):
     """
     Whoever was chosen: nobody is idle while anything waits.
     """
-    queue = staffed(2, choose=lambda job: 0)
+    queue = staffed(2, choose=lambda job, workers: 0)
     gates = [threading.Semaphore(0), threading.Semaphore(0)]
     entered = threading.Semaphore(0)
 
@@ -207,7 +207,9 @@ def test_what_makes_no_sense_is_refused(settings, error, words):
 # ---- nothing is lost on its way to a worker --------------------------------------------
 
 
-@pytest.mark.parametrize("choose", ["any", "affinity", lambda job: job.args[0][1] % 4], ids=["any", "key", "function"])
+@pytest.mark.parametrize(
+    "choose", ["any", "affinity", lambda job, workers: job.args[0][1] % 4], ids=["any", "key", "function"]
+)
 @pytest.mark.stress
 def test_every_job_is_run_once(choose, run_in_threads):
     """

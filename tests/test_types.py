@@ -15,7 +15,7 @@ CALLS = """
 from collections.abc import Iterator
 from typing import assert_type
 
-from ringpool import CoDel, Future, Job, JobGroup, Retry, RetryBudget, ThreadPoolExecutor, WorkerQueue, race
+from ringpool import CoDel, Future, Job, JobGroup, Retry, RetryBudget, ThreadPoolExecutor, WorkerQueue, WorkerView, race
 
 
 def length(text: str) -> int:
@@ -39,6 +39,13 @@ class Budgets:
 
 queue = WorkerQueue(2, 8, shed=Sheds(), retry=Retry(budget=Budgets()))
 WorkerQueue(2, 8, shed=CoDel(), retry=Retry(budget=RetryBudget()))
+
+
+def longest_idle(job: Job[object], workers: tuple[WorkerView, ...]) -> int | None:
+    return max(workers, key=lambda worker: worker.seconds).number
+
+
+WorkerQueue(2, 8, dispatch="ready", choose=longest_idle)
 job = Job(length, "text", retry=Retry(attempts=2), priority=3)
 assert_type(job, Job[int])
 for one in (queue, ThreadPoolExecutor(2)):
@@ -66,6 +73,8 @@ with queue.group() as group:
 async def main() -> None:
     assert_type(await queue.run(length, "text"), int)
     assert_type(await queue.run(job), int)
+    assert_type(await (await queue.submit_async(length, "text")), int)
+    assert_type(await (await queue.submit_async(job)), int)
 """
 
 WRONG = """
@@ -74,6 +83,7 @@ from ringpool import Retry, WorkerQueue
 queue = WorkerQueue(2, 8)
 queue.submit(len)
 queue.submit_many(len, [1])
+WorkerQueue(2, 8, dispatch="ready", choose=len)
 WorkerQueue(2, 8, shed=object())
 Retry(budget=object())
 """
@@ -105,4 +115,4 @@ def test_the_documented_calls_have_the_types_that_they_have(tmp_path):
 def test_calls_that_would_fail_are_errors(tmp_path):
     """So the first test does not pass because everything is Any."""
     wrong, said = check(tmp_path, WRONG)
-    assert wrong == [5, 6, 7, 8], said
+    assert wrong == [5, 6, 7, 8, 9], said

@@ -1,6 +1,7 @@
 """Worker queues for Python: a drop-in ThreadPoolExecutor and a bounded WorkerQueue on one native engine."""
 
 from ringpool.batching import Batcher
+from ringpool.choosing import WorkerView
 from ringpool.current import CurrentJob, CurrentWorker, current_job, current_worker
 from ringpool.errors import DeadlockError, JobDropped, JobExpired, JobTimeout, QueueFull, QueueStopped
 from ringpool.executor import ThreadPoolExecutor
@@ -46,6 +47,7 @@ __all__ = [
     "ThreadPoolExecutor",
     "Times",
     "WorkerQueue",
+    "WorkerView",
     "current_job",
     "current_worker",
     "install_signal_handlers",

@@ -11,8 +11,6 @@ from ringpool._core import worker
 from ringpool.future import Future
 from ringpool.plan import Plan
 
-_mine = threading.local()
-
 
 class CurrentJob:
     """The job that the calling thread is running; from :func:`current_job`."""
@@ -104,7 +102,7 @@ def current_worker() -> CurrentWorker | None:
     number = core.worker_number()
     if number is None:
         return None
-    return CurrentWorker(threading.current_thread().name, number, getattr(_mine, "state", None))
+    return CurrentWorker(threading.current_thread().name, number, worker.current_state())
 
 
 class WorkerState:
@@ -119,7 +117,7 @@ class WorkerState:
     def begin(self) -> bool:
         """Before the first job. False, after a log entry: the queue is of no use."""
         try:
-            _mine.state = self._init() if self._init is not None else None
+            worker.keep_state(self._init() if self._init is not None else None)
         except BaseException:
             worker.logger.critical("exception in worker_init: the queue takes no more jobs", exc_info=True)
             return False
@@ -127,10 +125,10 @@ class WorkerState:
 
     def end(self) -> None:
         """After the last job, also where worker_init failed not; what worker_exit raises is logged."""
-        if not hasattr(_mine, "state"):
+        try:
+            state = worker.give_up_state()
+        except LookupError:
             return
-        state = _mine.state
-        del _mine.state
         if self._exit is not None:
             try:
                 self._exit(state)

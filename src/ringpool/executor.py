@@ -90,6 +90,7 @@ class ThreadPoolExecutor(Engine, futures.ThreadPoolExecutor):
         timeout: float | None = None,
         chunksize: int = 1,
         buffersize: int | None = None,
+        ordered: bool = True,
     ) -> Iterator[T]:
         """
         Results of ``fn(*args)`` for ``args in zip(*iterables)``, in that order.
@@ -100,6 +101,7 @@ class ThreadPoolExecutor(Engine, futures.ThreadPoolExecutor):
             chunksize: accepted as the standard library's, and ignored.
             buffersize: jobs submitted ahead of the result that is read next,
                 so that an endless input can be mapped; None: all at once.
+            ordered: False: results as they come; each item is a job of its own.
 
         Items cost no job and no future each; the workers take them from the map
         one by one, each in a copy of this caller's context. (A submit that a
@@ -111,9 +113,9 @@ class ThreadPoolExecutor(Engine, futures.ThreadPoolExecutor):
         checks.function_and_inputs(fn, iterables)
         buffersize = mapping.window(buffersize)
         timeout = checks.seconds("timeout", timeout)
-        if self._submits_itself():
+        if ordered and self._submits_itself():
             return BatchResults(self, fn, iterables, timeout, buffersize)
-        return mapping.one_by_one(self, fn, iterables, timeout, buffersize)
+        return mapping.one_by_one(self, fn, iterables, timeout, buffersize, ordered=ordered)
 
     def run(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> "asyncio.Future[T]":
         """

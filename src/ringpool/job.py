@@ -101,6 +101,17 @@ class Job(Generic[T]):
         return self.name or title(self.fn)
 
 
+def as_job(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Job[Any]:
+    """What a submit was called with: a Job, or a function and its arguments."""
+    if not isinstance(fn, Job):
+        if not callable(fn):
+            raise TypeError(f"fn must be callable or a Job, got {shown(fn)}")
+        return Job(fn, *args, kwargs=kwargs)
+    if args or kwargs:
+        raise TypeError("submit() takes no arguments beside a Job, which has its own")
+    return fn
+
+
 def title(fn: Any) -> str:
     """What a function is called; of an object that cannot say it, what it is."""
     try:

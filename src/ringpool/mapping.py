@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from ringpool.future import Future
+from ringpool.progress import Window, seconds_until
 
 
 def window(buffersize: Any) -> int | None:
@@ -29,16 +30,17 @@ def one_by_one(
     timeout: float | None,
     buffersize: int | None,
     waits: bool = False,
+    ordered: bool = True,
 ) -> Iterator[Any]:
     """
-    Submit each item; results in order.
+    Submit each item; results in order, or, if not *ordered*, as they come.
 
     *buffersize* items are ahead of the reader at the most; None: all. *waits*: for room, whatever the pool's submit
     would do when there is none.
     """
     deadline = None if timeout is None else time.monotonic() + timeout
     calls = zip(*iterables)
-    ahead: deque[Future[Any]] = deque()
+    ahead: deque[Future[Any]] | Window = deque() if ordered else Window()
     try:
         for args in itertools.islice(calls, buffersize):
             ahead.append(_submit(pool, waits, fn, args))
@@ -72,7 +74,7 @@ class _Refill:
 def _results(ahead, refill, deadline):
     try:
         while ahead:
-            result = _result_or_cancel(ahead.popleft(), deadline)
+            result = _result_or_cancel(_next_of(ahead, deadline), deadline)
             if refill is not None:
                 refill(ahead)
             yield result
@@ -81,10 +83,14 @@ def _results(ahead, refill, deadline):
         _cancel_all(ahead)
 
 
+def _next_of(ahead, deadline):
+    return ahead.popleft() if isinstance(ahead, deque) else ahead.take(deadline)
+
+
 def _result_or_cancel(future, deadline):
     try:
         try:
-            return future.result(None if deadline is None else deadline - time.monotonic())
+            return future.result(seconds_until(deadline))
         finally:
             future.cancel()
     finally:

@@ -1,5 +1,7 @@
 """Jobs that somebody waits for together: which have finished, and a wait that a worker may make."""
 
+import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent import futures
 from contextlib import suppress
@@ -11,7 +13,52 @@ from ringpool.current import current_job
 from ringpool.future import Future
 
 
-class Progress:
+class Bells:
+    """What rings when one of several jobs has finished, and a wait for that which a worker may make."""
+
+    def __init__(self) -> None:
+        self._bells: set[Future[None]] = set()
+
+
+    def ring(self) -> None:
+        """Wake whoever sleeps here, to look again. Change first, ring then."""
+        for bell in self._bells.copy():
+            with suppress(futures.InvalidStateError):  # it rings already
+                bell.set_result(None)
+
+    def sleep_while(self, unchanged: Callable[[], object], deadline: float | None = None) -> None:
+        """
+        Sleep until somebody rings, unless something has changed; may return early, so look again.
+
+        *deadline*: on time.monotonic(), after which it returns; None: none.
+        """
+        # The bell is hung up before the look, and who rings changes first and
+        # looks for bells then: one of us sees the other.
+        bell: Future[None] = Future()
+        self._bells.add(bell)
+        try:
+            if not unchanged():
+                return
+            pending = None if current_job() is None else self._pending()
+            if pending is None:
+                with suppress(TimeoutError):
+                    bell.result(seconds_until(deadline))
+            else:  # by which a worker gets another one to take its place, or is told that this could not end
+                waits = before_wait(pending, deadline is None)
+                try:
+                    futures.wait([bell, pending], seconds_until(deadline), futures.FIRST_COMPLETED)
+                finally:
+                    if waits:
+                        after_wait()
+        finally:
+            self._bells.discard(bell)
+
+    def _pending(self) -> Future[Any] | None:
+        # One of the jobs that has not started, which a worker that waits has to see to.
+        raise NotImplementedError
+
+
+class Progress(Bells):
     """
     Two lists that only grow: *jobs*, in order, and *finished*, in the order in which they did.
 
@@ -22,10 +69,10 @@ class Progress:
     """
 
     def __init__(self, on_finish: Callable[[Future[Any]], object] | None = None):
+        super().__init__()
         self.jobs: list[Future[Any]] = []
         self.finished: list[Future[Any]] = []
         self._on_finish = on_finish
-        self._bells: set[Future[None]] = set()
         self._first_pending = 0  # no job before this place is pending
 
     def add(self, job: Future[Any]) -> None:
@@ -85,36 +132,6 @@ class Progress:
     def _is_now(self, known, finished):
         return len(self.jobs) == known and len(self.finished) == finished
 
-    # ---- bells -------------------------------------------------------------------
-
-    def ring(self) -> None:
-        """Wake whoever sleeps here, to look again. Change first, ring then."""
-        for bell in self._bells.copy():
-            with suppress(futures.InvalidStateError):  # it rings already
-                bell.set_result(None)
-
-    def sleep_while(self, unchanged: Callable[[], object]) -> None:
-        """Sleep until somebody rings, unless something has changed; may return early, so look again."""
-        # The bell is hung up before the look, and who rings changes first and
-        # looks for bells then: one of us sees the other.
-        bell: Future[None] = Future()
-        self._bells.add(bell)
-        try:
-            if not unchanged():
-                return
-            pending = None if current_job() is None else self._pending()
-            if pending is None:
-                bell.result()
-            else:  # by which a worker gets another one to take its place, or is told that this could not end
-                waits = before_wait(pending, True)
-                try:
-                    futures.wait([bell, pending], return_when=futures.FIRST_COMPLETED)
-                finally:
-                    if waits:
-                        after_wait()
-        finally:
-            self._bells.discard(bell)
-
     def _pending(self):
         position = self._first_pending
         job = None
@@ -126,6 +143,54 @@ class Progress:
             position += 1
         self._first_pending = position
         return job
+
+
+class Window(Bells):
+    """Jobs that one reader takes as they finish; what it has taken is forgotten."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._jobs: dict[Future[Any], None] = {}
+        self._finished: deque[Future[Any]] = deque()
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    def __iter__(self) -> Iterator[Future[Any]]:
+        return iter(tuple(self._jobs))
+
+    def append(self, job: Future[Any]) -> None:
+        """One more."""
+        self._jobs[job] = None
+        job.add_done_callback(self._note)
+
+    def _note(self, job):
+        self._finished.append(job)
+        self.ring()
+
+    def take(self, deadline: float | None) -> Future[Any]:
+        """The next that has finished; TimeoutError if none has by *deadline*, on time.monotonic(); None: no limit."""
+        while not self._finished:
+            if deadline is not None and time.monotonic() >= deadline:
+                raise TimeoutError
+            self.sleep_while(self._has_none, deadline)
+        job = self._finished.popleft()
+        del self._jobs[job]
+        return job
+
+    def _has_none(self):
+        return not self._finished
+
+    def _pending(self):
+        for job in self._jobs:
+            if not job.running() and not job.done():
+                return job
+        return None
+
+
+def seconds_until(deadline: float | None) -> float | None:
+    """From now to *deadline*, on time.monotonic(); None: for ever."""
+    return None if deadline is None else deadline - time.monotonic()
 
 
 def _ran_here(job):

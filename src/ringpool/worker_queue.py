@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Self, TypeVar, overload
 
-from ringpool import checks, lifecycle, mapping, observing, overflow, tallies, watchdog
+from ringpool import checks, choosing, lifecycle, mapping, observing, overflow, tallies, watchdog
 from ringpool._core import plan as core
 from ringpool._core.counts import count
 from ringpool._core.engine import Engine
@@ -14,11 +14,12 @@ from ringpool._core.submit import give_methods
 from ringpool._core.timekeeper import keep_time, now
 from ringpool.batching import Batcher
 from ringpool.checks import shown
+from ringpool.choosing import WorkerView
 from ringpool.current import WorkerState
 from ringpool.errors import QueueFull, QueueStopped
 from ringpool.future import Future
 from ringpool.group import JobGroup
-from ringpool.job import Job
+from ringpool.job import Job, as_job
 from ringpool.lanes import Lane, as_tuples
 from ringpool.plan import Again, Plan
 from ringpool.racing import race
@@ -32,6 +33,8 @@ from ringpool.stats import RunningJob, Stats, StopReport, Times
 
 if TYPE_CHECKING:
     import asyncio
+
+    from ringpool.lobby import Lobby
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -63,8 +66,9 @@ class WorkerQueue(Engine):
             for the first that becomes idle.
         choose: of *dispatch* ``"ready"``, which idle worker a job would like;
             any other will do when that one is busy: ``"any"``; ``"affinity"``:
-            jobs of one key the same; or a function of the Job that returns a
-            worker's number from 0, or None.
+            jobs of one key the same; or a function of the Job and a tuple of
+            all workers, as :class:`WorkerView` s, that returns a number of one,
+            or None.
         overflow: when the queue is full: ``"block"`` the submitter until there
             is room, or ``Block(seconds)``; ``"raise"`` QueueFull; ``"return"``
             a future that carries it; ``"caller_runs"`` the job (one with a key
@@ -129,7 +133,7 @@ class WorkerQueue(Engine):
         ageing: int | None = None,
         lanes: dict[str, Lane] | None = None,
         dispatch: Literal["shared", "ready"] = "shared",
-        choose: Literal["any", "affinity"] | Callable[[Job[Any]], int | None] = "any",
+        choose: Literal["any", "affinity"] | Callable[[Job[Any], tuple[WorkerView, ...]], int | None] = "any",
         overflow: "overflow.Policy" = "block",
         min_workers: int | None = None,
         idle_timeout: float | None = None,
@@ -158,12 +162,7 @@ class WorkerQueue(Engine):
         checks.context(context)
         checks.one_of("order", order, ("fifo", "lifo"))
         checks.one_of("dispatch", dispatch, ("shared", "ready"))
-        if callable(choose):
-            checks.not_awaited("choose", choose)
-        else:
-            checks.one_of("choose", choose, ("any", "affinity"))
-        if choose != "any" and dispatch != "ready":
-            raise ValueError('choose is for dispatch="ready": with "shared", whoever is free takes the job')
+        choosing.check(choose, dispatch)
         ageing = 16 * capacity if ageing is None else checks.whole_number("ageing", ageing, least=1)
         least = workers if min_workers is None else checks.whole_number("min_workers", min_workers, least=1)
         if least > workers:
@@ -194,6 +193,7 @@ class WorkerQueue(Engine):
             finalizer=None if state is None else state.end,
         )
         self._settings = settings
+        self._lobby: Lobby | None = None
         core.configure(
             self,
             planned=lanes is not None or order == "lifo" or dispatch == "ready" or settings.plans_all,
@@ -252,6 +252,7 @@ class WorkerQueue(Engine):
         *iterables: Iterable[Any],
         timeout: float | None = None,
         buffersize: int | None = None,
+        ordered: bool = True,
     ) -> Iterator[T]:
         """
         Results of ``fn(*args)`` for ``args in zip(*iterables)``, in that order.
@@ -259,21 +260,24 @@ class WorkerQueue(Engine):
         Args:
             timeout: seconds from this call for each result to be there, or
                 TimeoutError; None: no limit.
-            buffersize: items that are ahead of the result that is read next,
-                at the most; None: *capacity*. So any input can be endless.
+            buffersize: items whose results have not been read, at the most;
+                None: *capacity*. So any input can be endless.
+            ordered: False: results as they come, and no item waits to be read
+                behind a slower one.
 
         As :meth:`ThreadPoolExecutor.map`: items cost no job each, and the
-        counters count the jobs that run them, at most one a worker. In a queue
-        with a retry, a timeout, shedding, a rate limit, hooks or a watchdog each
-        item is a job of its own. Full, it waits for room, whatever *overflow* says.
+        counters count the jobs that run them, at most one a worker. Each item is
+        a job of its own when not *ordered*, and in a queue with a retry, a timeout,
+        shedding, a rate limit, hooks or a watchdog. Full, it waits for room,
+        whatever *overflow* says.
         """
         checks.function_and_inputs(fn, iterables)
         ahead = mapping.window(buffersize) or self._capacity
         limit = checks.seconds("timeout", timeout)
         waits = self._submits_itself()
-        if waits and not self._settings.maps_by_job:
+        if ordered and waits and not self._settings.maps_by_job:
             return BatchResults(self, fn, iterables, limit, ahead)
-        return mapping.one_by_one(self, fn, iterables, limit, ahead, waits)
+        return mapping.one_by_one(self, fn, iterables, limit, ahead, waits, ordered)
 
     @overload
     def run(self, job: Job[T], /) -> "asyncio.Future[T]": ...
@@ -289,6 +293,24 @@ class WorkerQueue(Engine):
         from ringpool import awaiting  # asyncio takes as long to import as all of this
 
         return awaiting.run(self.try_submit, fn, args, kwargs)
+
+    @overload
+    async def submit_async(self, job: Job[T], /) -> "asyncio.Future[T]": ...
+    @overload
+    async def submit_async(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> "asyncio.Future[T]": ...
+    async def submit_async(self, fn: Any, /, *args: Any, **kwargs: Any) -> "asyncio.Future[Any]":
+        """
+        As :meth:`run`, but a full queue is waited for, and its awaitable is what awaiting this returns.
+
+        So ``await queue.submit_async(fn, x)`` goes on when the job is queued.
+        The loop is not held up: a thread waits in place of all tasks that do,
+        while there are any; first come, first served. When the waiting task is
+        cancelled, the job is not queued. Raises QueueStopped when the queue is
+        stopped meanwhile; *overflow* has no say.
+        """
+        from ringpool import awaiting
+
+        return await awaiting.submit(self, fn, args, kwargs)
 
     def group(self) -> JobGroup:
         """Jobs that are waited for and fail together: a :class:`JobGroup`, to be used with ``with``."""
@@ -308,31 +330,18 @@ class WorkerQueue(Engine):
 
     def _submit_planned(self, fn, args, kwargs, deadline):
         # Called by the core for a Job, and for every job of a queue that plans all.
-        if isinstance(fn, Job):
-            if args or kwargs:
-                raise TypeError("submit() takes no arguments beside a Job, which has its own")
-            job = fn
-        elif not callable(fn):
-            raise TypeError(f"fn must be callable or a Job, got {shown(fn)}")
-        else:
-            job = Job(fn, *args, kwargs=kwargs)
+        job = as_job(fn, args, kwargs)
         settings = self._settings
         lane = settings.lane_number(job.lane)
-        prefers = self._preferred(job)
+        prefers = choosing.preferred(self, job)
         plan = Plan(self, job)
         if (plan.timed or settings.timed) and not self._closed:
             keep_time(self)
         future = core.submit_planned(
-            self,
-            plan,
-            job.priority,
-            lane,
-            None if plan.key is None else plan.key.value,
+            self, plan, job.priority, lane, None if plan.key is None else plan.key.value,
             now() + int(job.delay * 1e9) if job.delay else 0,
-            settings.judges or plan.expires is not None,
-            prefers,
-            deadline,
-        )
+            settings.judges or plan.expires is not None, prefers, deadline,
+        )  # fmt: skip
         if not plan.went_elsewhere:
             plan.watch(future)
             if "on_done" in settings.hooks:
@@ -344,15 +353,6 @@ class WorkerQueue(Engine):
         if not isinstance(job, Job):
             raise TypeError(f"fn must be callable or a Job, got {shown(job)}")
         return job.with_item(item)
-
-    def _preferred(self, job):
-        choose = self._settings.choose
-        if choose == "any":
-            return -1
-        if choose == "affinity":
-            return -1 if job.key is None else hash(job.key) % self._max_workers
-        number = choose(job)
-        return -1 if number is None else checks.whole_number("what choose returned", number, least=0)
 
     def reprioritise(self, future: Future[Any], priority: int) -> bool:
         """

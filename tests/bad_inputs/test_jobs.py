@@ -130,7 +130,7 @@ CHOICES = {
 def test_a_bad_choice_of_a_worker_is_an_error_of_submit(value, error, refused):
     """Not even the clock that the job would need has been started."""
     bad = Job(int, timeout=5, name="bad")
-    with WorkerQueue(2, 8, dispatch="ready", choose=lambda job: value if job.name == "bad" else None) as queue:
+    with WorkerQueue(2, 8, dispatch="ready", choose=lambda job, workers: value if job.name == "bad" else None) as queue:
         refused(queue, (lambda q: q.submit(bad), error, "" if error is Wrong else "what choose returned must"))
 
 
@@ -138,7 +138,7 @@ def test_a_bad_choice_of_a_worker_is_an_error_of_submit(value, error, refused):
 def test_what_choose_raises_is_an_error_of_submit(error, refused):
     """The same."""
 
-    def choose(job):
+    def choose(job, workers):
         if job.name == "bad":
             raise error("from choose")
 

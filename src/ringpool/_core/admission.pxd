@@ -28,7 +28,7 @@ from ringpool._core.record cimport recycler
 from ringpool._core.resolve cimport sweep
 from ringpool._core.ring cimport CLOSED, FULL, NO_MEMORY, PUT, Put, ring_is_closed, ring_length
 from ringpool._core.shelf cimport queue_put, tell_workers
-from ringpool._core.worker cimport hire, hire_for_queued, keeps_time_of, works_for
+from ringpool._core.worker cimport calling_thread, hire, hire_for_queued, keeps_time_of, works_for
 
 
 cdef inline str _shown(object value):
@@ -118,6 +118,11 @@ cdef inline Put put_now(Core* core, PyObject* job, Entry* wish, bint in_turn) no
     return queue_put(core, job, wish)
 
 
+cdef inline bint is_withdrawn() noexcept:
+    # Has whoever the calling thread submits for lost interest?
+    return calling_thread().withdrawn != NULL and calling_thread().withdrawn.load() != 0
+
+
 cdef inline bint reader_lags(Core* core) noexcept:
     # Then it holds producers back: what it has not read counts as not done.
     return core.reading.relaxed() and ring_length(&core.finished) >= core.keep.relaxed()
@@ -141,6 +146,10 @@ cdef inline Put put_when_room(Core* core, PyObject* job, Entry* wish, int64_t de
         core.stuck.add(1)
     try:
         while True:
+            if is_withdrawn():
+                if first:
+                    gate_wake_one(&core.room)   # with the wake-up that was its own
+                return FULL
             gate_enter(&core.room, &waiter, first)
             put = put_now(core, job, wish, True)
             if put == FULL and first and not in_vain:
@@ -253,7 +262,8 @@ cdef inline PyObject* enter(Engine self, Core* core, PyObject* job, Entry* wish,
         if put == PUT:
             tell_workers(core)
             return job
-        core.rejected.add(1)
+        if put != FULL or calling_thread().withdrawn == NULL:    # else it will be tried again
+            core.rejected.add(1)
         if put == CLOSED:
             raise self._refusal()
         if put == FULL:

@@ -116,6 +116,48 @@ def running(Engine pool not None):
     return found
 
 
+def workers(Engine pool not None):
+    """
+    (number, name, is it idle, for how many seconds, jobs ended, its state) of each that takes jobs, by number.
+
+    The seconds: since its last job, or, when not idle, of its job; 0: just now.
+    """
+    cdef Core* core = core_of_pool(pool)
+    cdef Worker* worker
+    cdef Objects states
+    cdef vector[int64_t] told
+    cdef int64_t since, now = now_ns()
+    cdef size_t i
+    told.reserve(8 * core.started.load() + 32)
+    core.roster_lock.lock()
+    core.idlers.lock.lock()
+    for i in range(core.roster.size()):
+        worker = core.roster[i]
+        if worker.seated and object_put(&states, worker.state):
+            if worker.state != NULL:
+                Py_INCREF(worker.state)         # it is dropped by its worker after that has held the lock
+            told.push_back(worker.number)
+            told.push_back(worker.idle)
+            if worker.idle:
+                since = worker.asleep.relaxed()
+            else:                               # between two jobs `began` is that of the last one
+                since = worker.began.relaxed() if worker.current.acquire() != NULL else 0
+            told.push_back(now - since if 0 < since < now else 0)
+            told.push_back(worker.succeeded.read() + worker.failed.read())
+    core.idlers.lock.unlock()
+    core.roster_lock.unlock()
+    found = []
+    for i in range(states.size()):
+        state = None
+        if states[i] != NULL:
+            state = <object>states[i]
+            Py_DECREF(states[i])
+        name = f"{pool._thread_name_prefix}_{told[4 * i]}"
+        found.append((told[4 * i], name, told[4 * i + 1] != 0, told[4 * i + 2] * 1e-9, told[4 * i + 3], state))
+    found.sort()                                # no two have one number, so no states are compared
+    return found
+
+
 def lane_counts(Engine pool not None):
     """(waiting, running) of each lane; jobs behind a key and those not due are in no lane."""
     cdef Core* core = core_of_pool(pool)

@@ -140,6 +140,8 @@ struct alignas(LINE) Worker {
     std::uint32_t waits_lane = 0;           // the lane of that one, and how many of its places stand still for it
     std::uint32_t waits_places = 0;
     Entry inbox;                    // a job given to it while it was idle; under Shelf::lock, then its own
+    struct _object *state = nullptr;    // what worker_init returned, owned; changed under roster_lock, by itself only
+    bool seated = false;            // takes jobs: past worker_init, before worker_exit, and no spare; under roster_lock
 };
 
 struct Idlers {
@@ -327,6 +329,7 @@ struct Here {
     Patience patience;              // of the thread itself, in result() and the like
     std::uint32_t submits = 0;      // since its last sample
     Core *hiring = nullptr;         // the pool for which a submit of this thread is starting a worker
+    Word<std::uint32_t> *withdrawn = nullptr;   // set: it submits for somebody else, who may have withdrawn that
 };
 inline Here &this_thread() noexcept {
     static thread_local Here here;

@@ -185,6 +185,8 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         uint32_t waits_lane
         uint32_t waits_places
         Entry inbox
+        PyObject* state
+        bint seated
 
     cdef cppclass Idlers:
         Mutex lock
@@ -316,6 +318,7 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         PyObject* main
         Patience patience
         Core* hiring
+        Word[uint32_t]* withdrawn
 
     void gate_begin_anew(Gate*) noexcept
     bint is_sample(Core*) noexcept

@@ -7,12 +7,12 @@ exactly the class that defines it, so each face gets its own.
 """
 
 from cpython.object cimport PyObject, PyTypeObject
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint32_t
 
 from ringpool._core.admission cimport admit, check_callable, make_job
 from ringpool._core.engine cimport Engine, core_of_pool
 from ringpool._core.future cimport FutureBase, future_start
-from ringpool._core.layout cimport FOREVER, NOW, PATIENT, Core, Worker
+from ringpool._core.layout cimport FOREVER, NOW, PATIENT, Core, Here, Word, Worker
 from ringpool._core.parking cimport deadline_of
 from ringpool._core.python cimport (
     METH_FASTCALL,
@@ -24,6 +24,7 @@ from ringpool._core.python cimport (
     current_thread_state,
 )
 from ringpool._core.run cimport run_started
+from ringpool._core.worker cimport calling_thread
 
 cdef PyObject* _submit(PyObject* self, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames) except NULL:
     return admit(<Engine>self, args, nargs, kwnames, FOREVER)
@@ -58,6 +59,30 @@ cdef PyObject* _call_in_place(PyObject* self, PyObject* const* args, Py_ssize_t 
     run_started(core, &me, <FutureBase>job, False)
     Py_DECREF(job)                  # the queue's reference
     return job
+
+
+cdef class Submission:
+    """A submit that a thread makes for somebody else, who may withdraw it while it waits for room."""
+
+    cdef Word[uint32_t] _withdrawn
+
+    @property
+    def withdrawn(self):
+        return self._withdrawn.load() != 0
+
+    def withdraw(self):
+        """From any thread. Not seen by a submit that finds room in this moment: look at what has become of it."""
+        self._withdrawn.store(1)
+
+    def make(self, submit, args, kwargs):
+        """Call *submit*. QueueFull, also because it was withdrawn, counts as no refusal."""
+        cdef Here* here = calling_thread()
+        cdef Word[uint32_t]* before = here.withdrawn
+        here.withdrawn = &self._withdrawn
+        try:
+            return submit(*args, **kwargs)
+        finally:
+            here.withdrawn = before
 
 
 # ---- giving them to a class ------------------------------------------------------------

@@ -27,7 +27,7 @@ from ringpool._core.layout cimport (
     this_thread,
 )
 from ringpool._core.parking cimport gate_enter, gate_leave, gate_wake_all, sleep_until_woken
-from ringpool._core.python cimport Py_DECREF, Py_XINCREF, current_thread_state
+from ringpool._core.python cimport Py_DECREF, Py_INCREF, Py_XINCREF, current_thread_state
 from ringpool._core.ring cimport ring_is_closed
 from ringpool._core.shelf cimport allow_workers, work_ready
 
@@ -91,8 +91,11 @@ cdef class WorkerMain:
             fresh_context()
         if self.initializer is not None and not self.initializer():
             _break(self.core)
+        elif self.spare_of is None:
+            _be_seated(self.core, self.worker, True)
         if self.spare_of is None:
             left = work(self.core, self.worker, safe_point)
+            _be_seated(self.core, self.worker, False)
         else:
             _work_as_spare(self)
         if self.finalizer is not None:
@@ -121,6 +124,12 @@ cdef class WorkerMain:
         if work_ready(self.core):
             hire_for_queued(self.core, self.initializer, self.finalizer, self.threads, self.prefix)
         gate_wake_all(&self.core.quiet)
+
+
+cdef void _be_seated(Core* core, Worker* me, bint seated) noexcept:
+    core.roster_lock.lock()
+    me.seated = seated
+    core.roster_lock.unlock()
 
 
 cdef void _number(Core* core, Worker* me, int32_t number) noexcept:
@@ -402,6 +411,35 @@ cdef Core* this_core() noexcept:
 
 cdef Worker* this_worker() noexcept:
     return this_thread().worker
+
+
+def keep_state(state):
+    """The calling worker's own from now on, until :func:`give_up_state`."""
+    cdef Worker* me = seat_of_this_thread()
+    Py_INCREF(<PyObject*>state)
+    this_thread().core.roster_lock.lock()       # under which others look at it
+    me.state = <PyObject*>state
+    this_thread().core.roster_lock.unlock()
+
+
+def give_up_state():
+    """What the calling worker has kept, which it has no more; raises LookupError when that is nothing."""
+    cdef Worker* me = seat_of_this_thread()
+    cdef PyObject* kept = me.state
+    if kept == NULL:
+        raise LookupError
+    this_thread().core.roster_lock.lock()
+    me.state = NULL
+    this_thread().core.roster_lock.unlock()
+    state = <object>kept
+    Py_DECREF(kept)
+    return state
+
+
+def current_state():
+    """What the calling worker has kept, or None; for a thread that is a worker."""
+    cdef PyObject* kept = seat_of_this_thread().state
+    return <object>kept if kept != NULL else None
 
 
 def current_future():
