@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "current": {"_core", "checks", "future", "plan"},
     "overflow": {"_core", "checks", "errors", "future", "job", "plan", "tallies"},
     "watchdog": {"_core", "observing", "tallies"},
-    "observing": {"_core", "histogram", "job", "plan", "stats", "tallies"},
+    "observing": {"_core", "future", "histogram", "job", "plan", "stats", "tallies"},
     "mapping": {"future"},
     "progress": {"_core", "current", "future"},
     "results": {"future"},

@@ -139,11 +139,19 @@ class RunningJob:
     """
     name: str = field(default="?", compare=False)
     """What the job was called in ``Job(name=)``, or its function."""
+    late: bool = field(default=False, compare=False)
+    """Its future has ended already, in JobTimeout or by hand, and its function has not."""
 
 
 @dataclass(frozen=True, slots=True)
 class StopReport:
-    """What had become of the accepted jobs when a stop returned."""
+    """
+    What had become of the accepted jobs when a stop returned.
+
+    The numbers are of all jobs that the queue has ever accepted. Listed are those of which somebody may want to know
+    which: at most *capacity* and those that wait to be tried again, and one a worker. Jobs that are done are a number
+    only, since nobody may keep them all; read ``results()`` for them.
+    """
 
     done: int
     """Returned or raised."""
@@ -161,6 +169,10 @@ class StopReport:
     """Dropped before they started."""
     expired: int = field(default=0, compare=False)
     """Did not start in time."""
+    cancelled_futures: tuple[Future, ...] = field(default=(), compare=False, repr=False)
+    """Of the cancelled, those that this call of stop_now() has cancelled."""
+    not_started_futures: tuple[Future, ...] = field(default=(), compare=False, repr=False)
+    """Of the not started, those that were still in the queue; a worker may just have taken another."""
 
     @property
     def complete(self) -> bool:

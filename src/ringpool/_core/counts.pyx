@@ -8,11 +8,11 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libcpp.vector cimport vector
 
 from ringpool._core.engine cimport Engine, core_of_pool
-from ringpool._core.future cimport FutureBase
+from ringpool._core.future cimport CANCELLED, PENDING, PHASE, FutureBase
 from ringpool._core.layout cimport Core, Levels, Objects, Times, Worker, now_ns, object_put
 from ringpool._core.python cimport Py_DECREF, Py_INCREF
 from ringpool._core.ring cimport ring_length
-from ringpool._core.shelf cimport accepted as all_accepted
+from ringpool._core.shelf cimport absorb, accepted as all_accepted, tell_if_runnable
 
 Counts = namedtuple(
     "Counts",
@@ -83,16 +83,18 @@ def counts(Engine pool not None):
 
 def running(Engine pool not None):
     """
-    (thread ident, future, when it began, fn) of every job that is being run.
+    (thread ident, future, when it began, fn, late) of every job that is being run.
 
-    When: on now_ns; 0: not noted.
+    When: on now_ns; 0: not noted. Late: its future has ended already.
     """
     cdef Core* core = core_of_pool(pool)
     cdef Objects jobs, functions
     cdef vector[unsigned long] idents
     cdef vector[int64_t] began
+    cdef vector[uint32_t] phases
     cdef PyObject* job
     cdef size_t i
+    phases.reserve(2 * core.started.load() + 8)
     idents.reserve(2 * core.started.load() + 8)
     began.reserve(2 * core.started.load() + 8)
     core.inspection.lock()
@@ -105,14 +107,42 @@ def running(Engine pool not None):
             Py_INCREF((<FutureBase>job).call[0])
             idents.push_back(core.roster[i].ident)
             began.push_back(core.roster[i].began.relaxed())
+            # Its worker waits for `inspection` before it settles it: who has, was somebody else.
+            phases.push_back((<FutureBase>job).state.load() & PHASE)
     core.roster_lock.unlock()
     core.inspecting.store(0)
     core.inspection.unlock()
     found = []
     for i in range(jobs.size()):
-        found.append((idents[i], <object>jobs[i], began[i], <object>functions[i]))
+        found.append((idents[i], <object>jobs[i], began[i], <object>functions[i], phases[i] >= CANCELLED))
         Py_DECREF(jobs[i])
         Py_DECREF(functions[i])
+    return found
+
+
+def unstarted(Engine pool not None):
+    """
+    The futures of all jobs that wait, for a worker, a key or a time.
+
+    From then on the queue keeps its jobs on the shelf: of the ring, workers take without a lock. Not for a pool
+    without a bound, whose overflow it would move.
+    """
+    cdef Core* core = core_of_pool(pool)
+    cdef Objects jobs
+    cdef size_t i
+    core.planned.store(1)
+    core.shelf.lock.lock()
+    absorb(core)
+    core.shelf.list(&jobs)
+    for i in range(jobs.size()):
+        Py_INCREF(jobs[i])                      # the shelf has one, which it may give away as soon as it can
+    core.shelf.lock.unlock()
+    tell_if_runnable(core)                      # while a job was moved, nobody could see it
+    found = []
+    for i in range(jobs.size()):
+        if (<FutureBase>jobs[i]).state.load() & PHASE == PENDING:
+            found.append(<object>jobs[i])
+        Py_DECREF(jobs[i])
     return found
 
 

@@ -143,6 +143,7 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         bint hasten(PyObject*, int64_t, Entry*) noexcept
         void sweep(bint (*)(PyObject*) noexcept, Objects*) noexcept
         bint count_levels(Levels*, int64_t*) noexcept
+        void list(Objects*) noexcept
         int64_t next_due() noexcept
         bint take_due(int64_t, Timer*) noexcept
 
