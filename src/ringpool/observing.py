@@ -24,6 +24,7 @@ def snapshot(queue: "WorkerQueue") -> Stats:
     counts = core.counts(queue)
     tally = core.counted(queue)
     alive, slept = core.worker_times(queue)
+    spins, spin_hits = core.spins(queue)
     levels, oldest = core.levels(queue)
     lanes = zip(queue._settings.lanes, core.lane_counts(queue))
     return Stats(
@@ -56,6 +57,8 @@ def snapshot(queue: "WorkerQueue") -> Stats:
         shed=tally[tallies.SHED],
         resizes=tally[tallies.RESIZED],
         wakes=counts.woken,
+        spins=spins,
+        spin_hits=spin_hits,
         levels=levels,
         oldest=None if oldest is None else oldest * 1e-9,
         alive=alive * 1e-9,

@@ -74,10 +74,23 @@ class Stats:
     """Calls of resize()."""
     wakes: int
     """Workers woken, ever."""
+    spins: int
+    """How often a worker looked out for a job for some microseconds before it slept, ever."""
+    spin_hits: int
+    """Of these, how often it was woken meanwhile, and did not have to sleep."""
     levels: dict[int, int]
-    """Of the queued that have an order of their own, by level; those not due are not among them."""
+    """
+    Of the queued that are due, how many wait, by level; plain calls are of level 0.
+
+    Where jobs have an order of their own, those that were cancelled count until a worker comes by.
+    """
     oldest: float | None
-    """Seconds that the one of these waits which waits longest; None: none does. Plain calls note no time."""
+    """
+    Seconds that the one of these waits which waits longest; None: none does.
+
+    Plain calls note no time: of them it is the most that it can be, and too much by no more than the time between two
+    calls of stats(), or a 32nd; before the second call, by the time since a worker slept or took a sampled job.
+    """
     alive: float
     """Seconds that its workers have lived, all together."""
     slept: float

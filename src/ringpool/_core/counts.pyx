@@ -11,7 +11,7 @@ from ringpool._core.engine cimport Engine, core_of_pool
 from ringpool._core.future cimport CANCELLED, PENDING, PHASE, FutureBase
 from ringpool._core.layout cimport Core, Levels, Objects, Times, Worker, now_ns, object_put
 from ringpool._core.python cimport Py_DECREF, Py_INCREF
-from ringpool._core.ring cimport ring_length
+from ringpool._core.ring cimport ring_length, ring_position
 from ringpool._core.shelf cimport absorb, accepted as all_accepted, tell_if_runnable
 
 Counts = namedtuple(
@@ -161,11 +161,20 @@ def lane_counts(Engine pool not None):
 
 
 def levels(Engine pool not None):
-    """({level: jobs that wait there}, for how many ns the one that waits longest does) on the shelf."""
+    """
+    ({level: jobs that wait there}, for how many ns the one that waits longest does, or None).
+
+    Of a pool with a bound. Jobs in the ring are of level 0, and wait at most so long: see _put_after.
+    """
     cdef Core* core = core_of_pool(pool)
     cdef Levels found
-    cdef int64_t oldest = 0
+    cdef int64_t oldest = 0, now = now_ns(), put_after
+    cdef uint64_t ended, plain
     cdef bint counted
+    put_after = _put_after(core, now)           # also when none is there: it notes that
+    ended = core.unrun.tombstones.load() if not core.planned.load() else 0     # else they are on the shelf, or were
+    plain = ring_length(&core.ring)
+    plain -= min(plain, ended)
     core.shelf.lock.lock()
     counted = core.shelf.count_levels(&found, &oldest)
     core.shelf.lock.unlock()
@@ -176,7 +185,32 @@ def levels(Engine pool not None):
     while at != found.end():
         by_level[dereference(at).first] = dereference(at).second
         preincrement(at)
-    return by_level, now_ns() - oldest if oldest else None
+    if plain:
+        by_level[0] = by_level.get(0, 0) + plain
+        if oldest == 0 or put_after < oldest:
+            oldest = put_after
+    return by_level, max(0, now - oldest) if oldest else None
+
+
+cdef int64_t _put_after(Core* core, int64_t now) noexcept:
+    # Before that time nothing was put that is in the ring.  It is the latest of
+    # what is known: from the looks of who called this before; of a worker that
+    # sleeps, since what is put wakes it; of one that slept, until when; of a
+    # worker that took a sampled job, when that was put, since what is there came
+    # after it.
+    cdef int64_t latest
+    cdef Worker* worker
+    cdef size_t i
+    core.looks.lock.lock()
+    latest = core.looks.look(core.ring.head.load(), ring_position(&core.ring), now)
+    core.looks.lock.unlock()
+    core.roster_lock.lock()
+    latest = max(latest, core.retired.fresh)
+    for i in range(core.roster.size()):
+        worker = core.roster[i]
+        latest = max(latest, now if worker.asleep.relaxed() else worker.fresh.relaxed())
+    core.roster_lock.unlock()
+    return latest
 
 
 def times(Engine pool not None):
@@ -219,6 +253,21 @@ def worker_times(Engine pool not None):
             slept += now - asleep if 0 < asleep < now else 0
     core.roster_lock.unlock()
     return alive, slept
+
+
+def spins(Engine pool not None):
+    """How often workers looked out for a job before they slept, and how often they were woken meanwhile."""
+    cdef Core* core = core_of_pool(pool)
+    cdef uint64_t looks, hits
+    cdef size_t i
+    core.roster_lock.lock()
+    looks = core.retired.spins
+    hits = core.retired.spin_hits
+    for i in range(core.roster.size()):
+        hits += core.roster[i].spin_hits.acquire()      # first: never more than looks
+        looks += core.roster[i].spins.acquire()
+    core.roster_lock.unlock()
+    return looks, hits
 
 
 def waiting(Engine pool not None):

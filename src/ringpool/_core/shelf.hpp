@@ -334,7 +334,10 @@ public:
                     if (*oldest == 0 || since < *oldest) *oldest = since;
                 }
             for (auto &line : keys)
-                for (auto &place : line.second) ++(*levels)[place.second.level];
+                for (auto &place : line.second) {
+                    ++(*levels)[place.second.level];
+                    if (*oldest == 0 || place.second.since < *oldest) *oldest = place.second.since;
+                }
         } catch (...) { return false; }
         return true;
     }
