@@ -12,16 +12,19 @@ from ringpool import WorkerQueue
 
 deadline = time.monotonic() + 20
 with WorkerQueue(2, 8) as queue:
-    rounds = 0
-    while rounds < 100 or (TILL and not queue.stats().spin_hits and time.monotonic() < deadline):
-        rounds += 1
-        queue.submit(int).result()
-    before = queue.stats()
-    queue.resize(1)
-    while queue.stats().workers > 1 and time.monotonic() < deadline:
-        pass
+    rounds, grew = 0, True
+    for turn in range(1, 8):
+        while rounds < 20 * turn or (TILL and not queue.stats().spin_hits and time.monotonic() < deadline):
+            rounds += 1
+            queue.submit(int).result()
+        before = queue.stats()
+        queue.resize(1)  # now the one leaves, and now the other
+        while queue.stats().workers > 1 and time.monotonic() < deadline:
+            time.sleep(0.0005)
+        grew = grew and before.spins <= queue.stats().spins
+        queue.resize(2)
     stats = queue.stats()
-    print(before.spins <= stats.spins, stats.spin_hits <= stats.spins <= rounds + 10)
+    print(grew, stats.spin_hits <= stats.spins <= 3 * rounds)
     print(stats.spins > 0, stats.spin_hits > 0)
 """
 
