@@ -26,7 +26,7 @@ import pytest
 
 MEASURE = Path(__file__).parent / "costs" / "measure.py"
 BURST = 10_000  # jobs or items; so are the figures where nothing else is said
-CALLGRIND_JOBS = 5 * 2_000  # what the dearer run does more
+CALLGRIND_JOBS = 5 * 2_000  # of each part
 
 COLUMNS = ["3.11", "3.12", "3.13", "3.13t"]
 
@@ -47,12 +47,22 @@ COSTS = {
     "blocks of pending jobs, cold process": Cost((10001, 10001, 10001, 10001), more=50),
     "blocks of pending jobs, warm process": Cost((1, 1, 1, 1), more=50),
     "the same, a variable in the context": Cost((10001, 10001, 10001, 10001), more=50),
+    "blocks of pending jobs of a queue, cold process": Cost((10001, 10001, 10001, 10001), more=50),
+    "blocks of pending jobs of a queue, warm process": Cost((1, 1, 1, 18), more=50),
+    "blocks of pending jobs of a ready queue, cold process": Cost((10001, 10001, 10001, 10001), more=50),
+    "blocks of pending jobs of a ready queue, warm process": Cost((1, 1, 1, 18), more=50),
     "blocks of a map": Cost((5, 5, 5, 5), more=50),
     "bytes of one pending job": Cost((128, 128, 128, 128), more=4),
     "collections in ten bursts": Cost((0, 0, 0, 0)),
     "workers woken in a burst, of 16": Cost((2, 2, 2, 310), more=2, percent=200),
+    "workers of a queue woken in a burst, of 16": Cost((2, 2, 2, 299), more=2, percent=200),
+    "workers of a ready queue woken in a burst, of 16": Cost((16, 16, 16, 9999), more=2, percent=100),
     "instructions of a job": Cost((1660, 1811, 1651, 2538), percent=5),
     "instructions of a job, ringpool's": Cost((526, 567, 573, 664), percent=5),
+    "instructions of a queue's job": Cost((1852, 2014, 1851, 2933), percent=5),
+    "instructions of a queue's job, ringpool's": Cost((703, 750, 755, 896), percent=5),
+    "instructions of a ready queue's job": Cost((3159, 3316, 3157, 4299), percent=5),
+    "instructions of a ready queue's job, ringpool's": Cost((1406, 1451, 1455, 1646), percent=5),
     "instructions of an item": Cost((793, 882, 854, 901), percent=5),
     "instructions of an item, ringpool's": Cost((193, 224, 228, 282), percent=5),
 }
@@ -67,12 +77,16 @@ pytestmark = pytest.mark.skipif(
 def run(program, *numbers, under=()):
     command = [*under, sys.executable, str(MEASURE), program, *map(str, numbers)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONHASHSEED": "0"}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=55, env=environment)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=110, env=environment)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
 
 measured = functools.cache(run)
+
+FACES = pytest.mark.parametrize(
+    ("face", "of"), [("executor", ""), ("queue", " of a queue"), ("ready", " of a ready queue")]
+)
 
 
 def within(name, figure):
@@ -85,18 +99,21 @@ def within(name, figure):
 # ---- memory ----------------------------------------------------------------------------
 
 
-def test_a_pending_job_is_one_block():
+@FACES
+def test_a_pending_job_is_one_block(face, of):
     """
-    Record and future are one, with its arguments in it; no context, no condition, no lock of its own.
+    Record and future are one, with its arguments in it; no context, no condition, no lock of its own. Nor has a plain
+    job of a queue a plan, or an extension unless it is a sample, wherever it waits.
     """
-    assert within("blocks of pending jobs, cold process", measured("blocks")["cold"])
+    assert within(f"blocks of pending jobs{of}, cold process", measured("blocks", face)["cold"])
 
 
-def test_in_a_warm_process_a_pending_job_takes_no_new_block():
+@FACES
+def test_in_a_warm_process_a_pending_job_takes_no_new_block(face, of):
     """
     Records are used again (Recycler): a burst costs no allocation and no step towards a collection.
     """
-    assert within("blocks of pending jobs, warm process", measured("blocks")["warm"])
+    assert within(f"blocks of pending jobs{of}, warm process", measured("blocks", face)["warm"])
 
 
 def test_context_is_copied_only_when_there_is_something_in_it():
@@ -104,7 +121,7 @@ def test_context_is_copied_only_when_there_is_something_in_it():
     One block a job if the submitter has set a variable, which also shows that the other gates would see a block a
     job; and none again afterwards.
     """
-    blocks = measured("blocks")
+    blocks = measured("blocks", "executor")
     assert blocks["with a variable"] > 0.9 * BURST
     assert within("the same, a variable in the context", blocks["with a variable"])
     assert within("blocks of pending jobs, warm process", blocks["without again"])
@@ -137,24 +154,36 @@ def test_bursts_start_no_collection():
 # ---- system calls ---------------------------------------------------------------------------
 
 
-def test_a_burst_wakes_few_workers():
+@FACES
+def test_a_burst_wakes_few_workers(face, of):
     """
     One wake-up is on its way at a time. With the GIL, the first job's, and one that the worker passes on. Without it
     the worker goes to sleep whenever it has caught up with its producer, 245 to 456 times, idle machine or busy; when
-    every submit wakes one, thousands of times.
+    every submit wakes one, thousands of times. A ready queue gives a job to each worker that is idle: once to all of
+    them and, without the GIL, where they are idle again before the next is put, every job.
     """
-    assert within("workers woken in a burst, of 16", measured("wake_ups", 16, 25))
+    assert within(f"workers{of} woken in a burst, of 16", measured("wake_ups", face, 16, 25))
 
 
 # ---- instructions ------------------------------------------------------------------------------
 
 
-@functools.cache
-def instructions(folder, *bursts):
-    """Instructions of the whole process, and of ringpool's extension modules in it."""
-    file = folder / f"callgrind-{bursts[0]}-{bursts[1]}"
-    callgrind = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={file}"]
-    run("instructions", *bursts, under=[*callgrind, "--compress-strings=no", "--compress-pos=no"])
+PARTS = ("a job", "a queue's job", "a ready queue's job", "an item")  # as costs/measure.py counts them
+
+
+@pytest.fixture(scope="module")
+def instructions(tmp_path_factory):
+    """Of each part, the instructions of the whole process, and of ringpool's extension modules in it."""
+    if shutil.which("valgrind") is None:
+        pytest.skip("valgrind is not installed: instructions are not counted")
+    file = tmp_path_factory.mktemp("callgrind") / "out"
+    callgrind = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={file}", "--dump-before=*counts_*waiting*"]
+    run("instructions", under=[*callgrind, "--compress-strings=no", "--compress-pos=no"])
+    # it is called before and after each part: every other file is what came between
+    return {part: counted(Path(f"{file}.{2 * number}")) for number, part in enumerate(PARTS, 1)}
+
+
+def counted(file):
     total = ours = 0
     in_ours = inclusive = False
     for line in file.read_text().splitlines():
@@ -171,23 +200,13 @@ def instructions(folder, *bursts):
     return total, ours
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    if shutil.which("valgrind") is None:
-        pytest.skip("valgrind is not installed: instructions are not counted")
-    return tmp_path_factory.mktemp("callgrind")
-
-
-@pytest.mark.parametrize(("what", "more"), [("a job", (7, 2)), ("an item", (2, 7))], ids=["job", "item"])
-def test_instructions(what, more, folder):
+@pytest.mark.parametrize("part", PARTS)
+def test_instructions(part, instructions):
     """
-    Of submit, run and result(), or of map; the loops around them and the function that they call included. It is the
-    difference of two runs, of which one does five more bursts of 2 000 when everything is warm: no start-up is in it.
-    Under valgrind threads take turns, also without the GIL: what they cost each other by sharing memory is not seen.
+    Of submit, run and result(), or of map; the loops around them and the function that they call included, when
+    everything is warm. A queue's job is counted by its worker, delivered, and timed if it is a sample. Under valgrind
+    threads take turns, also without the GIL: what they cost each other by sharing memory is not seen.
     """
-    total, ours = (
-        (dearer - base) / CALLGRIND_JOBS
-        for dearer, base in zip(instructions(folder, *more), instructions(folder, 2, 2))
-    )
-    all_within = within(f"instructions of {what}", total)
-    assert within(f"instructions of {what}, ringpool's", ours) and all_within
+    total, ours = (count / CALLGRIND_JOBS for count in instructions[part])
+    all_within = within(f"instructions of {part}", total)
+    assert within(f"instructions of {part}, ringpool's", ours) and all_within

@@ -32,7 +32,7 @@ MAY_IMPORT = {
     "current": {"_core", "checks", "future", "plan"},
     "overflow": {"_core", "checks", "errors", "future", "job", "plan", "tallies"},
     "watchdog": {"_core", "observing", "tallies"},
-    "observing": {"_core", "histogram", "job", "plan", "stats", "tallies"},
+    "observing": {"_core", "future", "histogram", "job", "plan", "stats", "tallies"},
     "progress": {"_core", "current", "future"},
     "mapping": {"future", "progress"},
     "results": {"future"},

@@ -3,11 +3,13 @@
 import sys
 import threading
 import traceback
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 from ringpool import tallies
 from ringpool._core import counts as core
 from ringpool._core.timekeeper import now
+from ringpool.future import Future
 from ringpool.histogram import Histogram
 from ringpool.job import title
 from ringpool.plan import Plan
@@ -22,6 +24,7 @@ def snapshot(queue: "WorkerQueue") -> Stats:
     counts = core.counts(queue)
     tally = core.counted(queue)
     alive, slept = core.worker_times(queue)
+    spins, spin_hits = core.spins(queue)
     levels, oldest = core.levels(queue)
     lanes = zip(queue._settings.lanes, core.lane_counts(queue))
     return Stats(
@@ -54,6 +57,8 @@ def snapshot(queue: "WorkerQueue") -> Stats:
         shed=tally[tallies.SHED],
         resizes=tally[tallies.RESIZED],
         wakes=counts.woken,
+        spins=spins,
+        spin_hits=spin_hits,
         levels=levels,
         oldest=None if oldest is None else oldest * 1e-9,
         alive=alive * 1e-9,
@@ -74,10 +79,11 @@ def running(queue: "WorkerQueue", stacks: bool) -> tuple[RunningJob, ...]:
     names = {thread.ident: thread.name for thread in threading.enumerate()}
     frames = _frames() if stacks else {}
     found = []
-    for ident, future, began, fn in jobs:
+    for ident, future, began, fn, late in jobs:
         stack = "".join(traceback.format_stack(frames[ident])) if ident in frames else None
         name = fn.job.title if isinstance(fn, Plan) else title(fn)
-        found.append(RunningJob(future, names.get(ident, "?"), max(0.0, (now() - began) * 1e-9), stack, name))
+        age = max(0.0, (now() - began) * 1e-9)
+        found.append(RunningJob(future, names.get(ident, "?"), age, stack, name, late))
     frames.clear()  # our own is among them, and refers to it
     return tuple(sorted(found, key=lambda job: -job.age))
 
@@ -90,9 +96,10 @@ def _frames():
     return {threading.get_ident(): sys._getframe()}
 
 
-def report(queue: "WorkerQueue") -> StopReport:
-    """What has become of the accepted jobs."""
+def report(queue: "WorkerQueue", cancelled: Iterable[Future[Any]] = ()) -> StopReport:
+    """What has become of the accepted jobs; of the *cancelled*, by this very stop."""
     counts = core.counts(queue)
+    left = core.unstarted(queue) if counts.queued else ()
     return StopReport(
         done=counts.succeeded + counts.failed,
         cancelled=counts.cancelled,
@@ -102,4 +109,6 @@ def report(queue: "WorkerQueue") -> StopReport:
         failed=counts.failed,
         dropped=counts.dropped,
         expired=counts.expired,
+        cancelled_futures=tuple(cancelled),
+        not_started_futures=tuple(left),
     )

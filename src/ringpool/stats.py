@@ -74,10 +74,23 @@ class Stats:
     """Calls of resize()."""
     wakes: int
     """Workers woken, ever."""
+    spins: int
+    """How often a worker looked out for a job for some microseconds before it slept, ever."""
+    spin_hits: int
+    """Of these, how often it was woken meanwhile, and did not have to sleep."""
     levels: dict[int, int]
-    """Of the queued that have an order of their own, by level; those not due are not among them."""
+    """
+    Of the queued that are due, how many wait, by level; plain calls are of level 0.
+
+    Where jobs have an order of their own, those that were cancelled count until a worker comes by.
+    """
     oldest: float | None
-    """Seconds that the one of these waits which waits longest; None: none does. Plain calls note no time."""
+    """
+    Seconds that the one of these waits which waits longest; None: none does.
+
+    Plain calls note no time: of them it is the most that it can be, and too much by no more than the time between two
+    calls of stats(), or a 32nd; before the second call, by the time since a worker slept or took a sampled job.
+    """
     alive: float
     """Seconds that its workers have lived, all together."""
     slept: float
@@ -139,11 +152,19 @@ class RunningJob:
     """
     name: str = field(default="?", compare=False)
     """What the job was called in ``Job(name=)``, or its function."""
+    late: bool = field(default=False, compare=False)
+    """Its future has ended already, in JobTimeout or by hand, and its function has not."""
 
 
 @dataclass(frozen=True, slots=True)
 class StopReport:
-    """What had become of the accepted jobs when a stop returned."""
+    """
+    What had become of the accepted jobs when a stop returned.
+
+    The numbers are of all jobs that the queue has ever accepted. Listed are those of which somebody may want to know
+    which: at most *capacity* and those that wait to be tried again, and one a worker. Jobs that are done are a number
+    only, since nobody may keep them all; read ``results()`` for them.
+    """
 
     done: int
     """Returned or raised."""
@@ -161,6 +182,10 @@ class StopReport:
     """Dropped before they started."""
     expired: int = field(default=0, compare=False)
     """Did not start in time."""
+    cancelled_futures: tuple[Future, ...] = field(default=(), compare=False, repr=False)
+    """Of the cancelled, those that this call of stop_now() has cancelled."""
+    not_started_futures: tuple[Future, ...] = field(default=(), compare=False, repr=False)
+    """Of the not started, those that were still in the queue; a worker may just have taken another."""
 
     @property
     def complete(self) -> bool:

@@ -420,8 +420,8 @@ class WorkerQueue(Engine):
 
         Args:
             timeout: seconds to wait; None: until all is done. When it has
-                passed, queued jobs go on being run: follow with stop_now() to
-                cancel them, or with wait().
+                passed, queued jobs go on being run, and the report lists
+                them: follow with stop_now() to cancel them, or with wait().
 
         Inside a job of this queue it does not wait: a job cannot see its own
         end. May be called any number of times.
@@ -436,12 +436,14 @@ class WorkerQueue(Engine):
         Refuse new jobs, cancel what has not started, ask running jobs to stop; does not wait.
 
         Running jobs see it as ``current_job().cancelled``; nothing interrupts
-        them. Returns a :class:`StopReport`; follow with :meth:`wait`.
+        them. Returns a :class:`StopReport`, which lists what this call has
+        cancelled; follow with :meth:`wait`.
         """
+        cancelled: list[Future[Any]] = []
         self._close()
         self._ask_to_stop()
-        self._cancel_queued()
-        return observing.report(self)
+        self._cancel_queued(cancelled)
+        return observing.report(self, cancelled)
 
     def wait(self, timeout: float | None = None) -> bool:
         """

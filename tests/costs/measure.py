@@ -1,7 +1,7 @@
 """
 The programs behind test_costs.py: each measures in a process of its own and prints JSON.
 
-python measure.py NAME [NUMBER ...]
+python measure.py NAME [FACE] [NUMBER ...]
 
 None looks at the clock: they count blocks, bytes, collections and wake-ups, or are themselves counted by callgrind.
 """
@@ -19,11 +19,19 @@ import time
 import tracemalloc
 from concurrent import futures
 
-from ringpool import ThreadPoolExecutor
-from ringpool._core.counts import counts
+from ringpool import ThreadPoolExecutor, WorkerQueue
+from ringpool._core.counts import counts, waiting
 
 BURST = 10_000
+CALLGRIND_BURST = 2_000
 WAIT = 30  # seconds after which a wait has failed
+
+# Each with room for a burst of jobs and the one that holds its worker.
+FACES = {
+    "executor": lambda workers, jobs: ThreadPoolExecutor(workers),
+    "queue": lambda workers, jobs: WorkerQueue(workers, jobs + 1),
+    "ready": lambda workers, jobs: WorkerQueue(workers, jobs + 1, dispatch="ready"),
+}
 
 VARIABLE = contextvars.ContextVar("VARIABLE")
 
@@ -79,9 +87,9 @@ def while_all_are_pending(pool, burst, look):
     return grown
 
 
-def blocks():
+def blocks(face):
     """New blocks of the interpreter's allocator while 10 000 jobs are pending."""
-    with ThreadPoolExecutor(1) as pool:
+    with FACES[face](1, BURST) as pool:
         burst = Burst(pool)
 
         def grown():
@@ -89,8 +97,11 @@ def blocks():
 
         context = contextvars.copy_context()
         context.run(VARIABLE.set, "set")
+        cold = grown()
+        for _ in range(3):
+            grown()  # until a queue lets go of the futures that it keeps for results()
         return {
-            "cold": grown(),
+            "cold": cold,
             "warm": max(grown() for _ in range(3)),
             "with a variable": max(context.run(grown) for _ in range(3)),
             "without again": max(grown() for _ in range(3)),
@@ -140,14 +151,14 @@ def collections():
     }
 
 
-def wake_ups(workers, bursts):
+def wake_ups(face, workers, bursts):
     """
     Workers woken in a burst, all of them asleep when it begins; the median of some bursts.
 
     On one processor: on several, a free-threaded worker is now faster and now slower than its producer.
     """
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    with ThreadPoolExecutor(workers) as pool:
+    with FACES[face](workers, BURST) as pool:
         burst = Burst(pool)
         woken = []
         for _ in range(bursts + 1):
@@ -161,29 +172,48 @@ def wake_ups(workers, bursts):
         return statistics.median(woken[1:])  # the first one hires
 
 
-def instructions(job_bursts, item_bursts):
+def instructions():
     """
-    Some bursts of 2 000 jobs and of 2 000 items, for callgrind to count.
+    Bursts of 2 000 jobs of each face, and of 2 000 items, for callgrind to count.
 
-    First all are submitted, then all are run, then all are read, so that every run goes the same way.
+    It writes what it has counted whenever waiting() is called: before and after each five bursts, when everything is
+    warm. First all are submitted, then all are run, then all are read, so that every run goes the same way.
     """
     sys.setswitchinterval(1000)  # no thread takes the GIL from another
-    items = list(range(2_000))
+    for face in FACES:
+        with FACES[face](1, CALLGRIND_BURST) as pool:
+            burst = Burst(pool, CALLGRIND_BURST)
+
+            def jobs(pool=pool, burst=burst):
+                with held(pool):
+                    burst.submit()
+                burst.results()
+
+            count_five(pool, jobs)
+    items = list(range(CALLGRIND_BURST))
     with ThreadPoolExecutor(1) as pool:
-        burst = Burst(pool, len(items))
-        for _ in range(job_bursts):
-            with held(pool):
-                burst.submit()
-            burst.results()
-        for _ in range(item_bursts):
+
+        def all_items():
             with held(pool):
                 results = pool.map(noop_of, items)
             for _ in results:
                 pass
 
+        count_five(pool, all_items)
+
+
+def count_five(pool, burst):
+    for _ in range(2):
+        burst()
+    waiting(pool)
+    for _ in range(5):
+        burst()
+    waiting(pool)
+
 
 if __name__ == "__main__":
-    faulthandler.dump_traceback_later(50, exit=True)
+    faulthandler.dump_traceback_later(100, exit=True)
     program = globals()[sys.argv[1]]
+    arguments = [int(word) if word.isdigit() else word for word in sys.argv[2:]]
     # in an empty context, whatever site and its hooks have set
-    print(json.dumps(contextvars.Context().run(program, *map(int, sys.argv[2:]))))
+    print(json.dumps(contextvars.Context().run(program, *arguments)))

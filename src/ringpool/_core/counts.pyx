@@ -8,11 +8,11 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libcpp.vector cimport vector
 
 from ringpool._core.engine cimport Engine, core_of_pool
-from ringpool._core.future cimport FutureBase
+from ringpool._core.future cimport CANCELLED, PENDING, PHASE, FutureBase
 from ringpool._core.layout cimport Core, Levels, Objects, Times, Worker, now_ns, object_put
 from ringpool._core.python cimport Py_DECREF, Py_INCREF
-from ringpool._core.ring cimport ring_length
-from ringpool._core.shelf cimport accepted as all_accepted
+from ringpool._core.ring cimport ring_length, ring_position
+from ringpool._core.shelf cimport absorb, accepted as all_accepted, tell_if_runnable
 
 Counts = namedtuple(
     "Counts",
@@ -83,16 +83,18 @@ def counts(Engine pool not None):
 
 def running(Engine pool not None):
     """
-    (thread ident, future, when it began, fn) of every job that is being run.
+    (thread ident, future, when it began, fn, late) of every job that is being run.
 
-    When: on now_ns; 0: not noted.
+    When: on now_ns; 0: not noted. Late: its future has ended already.
     """
     cdef Core* core = core_of_pool(pool)
     cdef Objects jobs, functions
     cdef vector[unsigned long] idents
     cdef vector[int64_t] began
+    cdef vector[uint32_t] phases
     cdef PyObject* job
     cdef size_t i
+    phases.reserve(2 * core.started.load() + 8)
     idents.reserve(2 * core.started.load() + 8)
     began.reserve(2 * core.started.load() + 8)
     core.inspection.lock()
@@ -105,12 +107,14 @@ def running(Engine pool not None):
             Py_INCREF((<FutureBase>job).call[0])
             idents.push_back(core.roster[i].ident)
             began.push_back(core.roster[i].began.relaxed())
+            # Its worker waits for `inspection` before it settles it: who has, was somebody else.
+            phases.push_back((<FutureBase>job).state.load() & PHASE)
     core.roster_lock.unlock()
     core.inspecting.store(0)
     core.inspection.unlock()
     found = []
     for i in range(jobs.size()):
-        found.append((idents[i], <object>jobs[i], began[i], <object>functions[i]))
+        found.append((idents[i], <object>jobs[i], began[i], <object>functions[i], phases[i] >= CANCELLED))
         Py_DECREF(jobs[i])
         Py_DECREF(functions[i])
     return found
@@ -158,6 +162,32 @@ def workers(Engine pool not None):
     return found
 
 
+def unstarted(Engine pool not None):
+    """
+    The futures of all jobs that wait, for a worker, a key or a time.
+
+    From then on the queue keeps its jobs on the shelf: of the ring, workers take without a lock. Not for a pool
+    without a bound, whose overflow it would move.
+    """
+    cdef Core* core = core_of_pool(pool)
+    cdef Objects jobs
+    cdef size_t i
+    core.planned.store(1)
+    core.shelf.lock.lock()
+    absorb(core)
+    core.shelf.list(&jobs)
+    for i in range(jobs.size()):
+        Py_INCREF(jobs[i])                      # the shelf has one, which it may give away as soon as it can
+    core.shelf.lock.unlock()
+    tell_if_runnable(core)                      # while a job was moved, nobody could see it
+    found = []
+    for i in range(jobs.size()):
+        if (<FutureBase>jobs[i]).state.load() & PHASE == PENDING:
+            found.append(<object>jobs[i])
+        Py_DECREF(jobs[i])
+    return found
+
+
 def lane_counts(Engine pool not None):
     """(waiting, running) of each lane; jobs behind a key and those not due are in no lane."""
     cdef Core* core = core_of_pool(pool)
@@ -173,11 +203,20 @@ def lane_counts(Engine pool not None):
 
 
 def levels(Engine pool not None):
-    """({level: jobs that wait there}, for how many ns the one that waits longest does) on the shelf."""
+    """
+    ({level: jobs that wait there}, for how many ns the one that waits longest does, or None).
+
+    Of a pool with a bound. Jobs in the ring are of level 0, and wait at most so long: see _put_after.
+    """
     cdef Core* core = core_of_pool(pool)
     cdef Levels found
-    cdef int64_t oldest = 0
+    cdef int64_t oldest = 0, now = now_ns(), put_after
+    cdef uint64_t ended, plain
     cdef bint counted
+    put_after = _put_after(core, now)           # also when none is there: it notes that
+    ended = core.unrun.tombstones.load() if not core.planned.load() else 0     # else they are on the shelf, or were
+    plain = ring_length(&core.ring)
+    plain -= min(plain, ended)
     core.shelf.lock.lock()
     counted = core.shelf.count_levels(&found, &oldest)
     core.shelf.lock.unlock()
@@ -188,7 +227,32 @@ def levels(Engine pool not None):
     while at != found.end():
         by_level[dereference(at).first] = dereference(at).second
         preincrement(at)
-    return by_level, now_ns() - oldest if oldest else None
+    if plain:
+        by_level[0] = by_level.get(0, 0) + plain
+        if oldest == 0 or put_after < oldest:
+            oldest = put_after
+    return by_level, max(0, now - oldest) if oldest else None
+
+
+cdef int64_t _put_after(Core* core, int64_t now) noexcept:
+    # Before that time nothing was put that is in the ring.  It is the latest of
+    # what is known: from the looks of who called this before; of a worker that
+    # sleeps, since what is put wakes it; of one that slept, until when; of a
+    # worker that took a sampled job, when that was put, since what is there came
+    # after it.
+    cdef int64_t latest
+    cdef Worker* worker
+    cdef size_t i
+    core.looks.lock.lock()
+    latest = core.looks.look(core.ring.head.load(), ring_position(&core.ring), now)
+    core.looks.lock.unlock()
+    core.roster_lock.lock()
+    latest = max(latest, core.retired.fresh)
+    for i in range(core.roster.size()):
+        worker = core.roster[i]
+        latest = max(latest, now if worker.asleep.relaxed() else worker.fresh.relaxed())
+    core.roster_lock.unlock()
+    return latest
 
 
 def times(Engine pool not None):
@@ -231,6 +295,21 @@ def worker_times(Engine pool not None):
             slept += now - asleep if 0 < asleep < now else 0
     core.roster_lock.unlock()
     return alive, slept
+
+
+def spins(Engine pool not None):
+    """How often workers looked out for a job before they slept, and how often they were woken meanwhile."""
+    cdef Core* core = core_of_pool(pool)
+    cdef uint64_t looks, hits
+    cdef size_t i
+    core.roster_lock.lock()
+    looks = core.retired.spins
+    hits = core.retired.spin_hits
+    for i in range(core.roster.size()):
+        hits += core.roster[i].spin_hits.acquire()      # first: never more than looks
+        looks += core.roster[i].spins.acquire()
+    core.roster_lock.unlock()
+    return looks, hits
 
 
 def waiting(Engine pool not None):

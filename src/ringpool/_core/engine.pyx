@@ -161,9 +161,9 @@ cdef class Engine:
         """Refuse new jobs and let the workers drain; safe from anywhere, any number of times."""
         core_close(core_of_pool(self))
 
-    def _cancel_queued(self):
-        """Cancel every job that has not started."""
-        resolve_queued(core_of_pool(self), None)
+    def _cancel_queued(self, list cancelled=None):
+        """Cancel every job that has not started; their futures are put into *cancelled*, unless that is None."""
+        resolve_queued(core_of_pool(self), None, cancelled)
 
     def _cancel_later(self):
         """Cancel every job that is not due yet, and wait for no time from now on."""

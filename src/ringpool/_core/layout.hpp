@@ -11,6 +11,7 @@
 #include <intrin.h>
 #endif
 
+#include "looks.hpp"
 #include "parker.hpp"
 #include "shelf.hpp"
 #include "words.hpp"
@@ -133,6 +134,8 @@ struct alignas(LINE) Worker {
     Word<std::int64_t> born;        // when its thread began to work; 0: not yet
     Word<std::int64_t> asleep;      // since when it sleeps for want of a job; 0: it does not
     Word<std::int64_t> slept_ns;    // how long it did, before
+    Word<std::int64_t> fresh;       // nothing in the ring was put before that, as far as it knows: see counts.pyx
+    Word<std::uint64_t> spins, spin_hits;   // its patience's looks and hits
     Times waits, runs;              // of the jobs that were sampled
     // Of a wait inside of its job, for another of this pool; under roster_lock.
     struct _object *waits_in = nullptr;     // the job that does; it may be over if that is not the current one
@@ -251,8 +254,9 @@ struct Core {
     Word<std::uint32_t> spares;     // workers beyond max_workers, for jobs that wait for jobs
     Mutex roster_lock;
     std::vector<Worker *> roster;   // owned; under roster_lock
-    struct { std::uint64_t taken = 0, started = 0, succeeded = 0, failed = 0, again = 0;
-             std::int64_t alive_ns = 0, slept_ns = 0; Times waits, runs; } retired;    // sums of those erased from it
+    struct { std::uint64_t taken = 0, started = 0, succeeded = 0, failed = 0, again = 0, spins = 0, spin_hits = 0;
+             std::int64_t alive_ns = 0, slept_ns = 0, fresh = 0; Times waits, runs; } retired; // sums of those erased from it
+    Looks looks;                    // at the ring, of who asked since when a job waits
 
     Word<std::uint32_t> stop_asked; // running jobs shall end soon
     Word<std::uint32_t> hurried;    // nothing waits for a time any more
@@ -314,6 +318,9 @@ inline void roster_retire(Core *core, Worker *worker) noexcept {
     core->retired.again += worker->again.read();
     core->retired.slept_ns += worker->slept_ns.relaxed();
     if (worker->born.relaxed()) core->retired.alive_ns += now_ns() - worker->born.relaxed();
+    core->retired.spins += worker->spins.relaxed();
+    core->retired.spin_hits += worker->spin_hits.relaxed();
+    if (worker->fresh.relaxed() > core->retired.fresh) core->retired.fresh = worker->fresh.relaxed();
     core->retired.waits.add(worker->waits);
     core->retired.runs.add(worker->runs);
     for (auto i = core->roster.begin(); i != core->roster.end(); ++i)

@@ -31,7 +31,8 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         uint64_t read() noexcept
 
     cdef cppclass Patience:
-        pass
+        uint64_t looks
+        uint64_t hits
 
     cdef cppclass Parker:
         void park(Patience*) noexcept
@@ -143,6 +144,7 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         bint hasten(PyObject*, int64_t, Entry*) noexcept
         void sweep(bint (*)(PyObject*) noexcept, Objects*) noexcept
         bint count_levels(Levels*, int64_t*) noexcept
+        void list(Objects*) noexcept
         int64_t next_due() noexcept
         bint take_due(int64_t, Timer*) noexcept
 
@@ -178,6 +180,9 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         Word[int64_t] born
         Word[int64_t] asleep
         Word[int64_t] slept_ns
+        Word[int64_t] fresh
+        Word[uint64_t] spins
+        Word[uint64_t] spin_hits
         Times waits
         Times runs
         PyObject* waits_in
@@ -244,10 +249,17 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         uint64_t succeeded
         uint64_t failed
         uint64_t again
+        uint64_t spins
+        uint64_t spin_hits
         int64_t alive_ns
         int64_t slept_ns
+        int64_t fresh
         Times waits
         Times runs
+
+    cdef cppclass Looks:
+        Mutex lock
+        int64_t look(uint64_t head, uint64_t tail, int64_t now) noexcept
 
     cdef cppclass Core:
         Ring ring
@@ -282,6 +294,7 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         Mutex roster_lock
         Roster roster
         Retired retired
+        Looks looks
         Word[uint32_t] stop_asked
         Word[uint32_t] hurried
         Word[uint32_t] late

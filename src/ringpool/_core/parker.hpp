@@ -74,6 +74,7 @@ class Patience {
     std::uint32_t pause = 0;            // waits until the next attempt
     std::uint32_t failures = 0;
 public:
+    std::uint64_t looks = 0, hits = 0;  // how often it looked out, and how often the token came meanwhile
     bool pays() noexcept {
         if (average_ns >= spinning().limit_ns) return false;
         if (pause == 0) return true;
@@ -81,6 +82,8 @@ public:
         return false;
     }
     void looked_out(bool in_vain) noexcept {
+        ++looks;
+        hits += !in_vain;
         failures = !in_vain ? 0 : failures < 5 ? failures + 1 : failures;
         pause = (std::uint32_t(1) << failures) - 1;
     }

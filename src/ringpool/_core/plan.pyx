@@ -256,6 +256,7 @@ def change_level(Engine pool not None, FutureBase future not None, int32_t level
     absorb(core)
     found = core.shelf.rerank(<PyObject*>future, level)
     core.shelf.lock.unlock()
+    tell_if_runnable(core)                  # while a job was moved from the ring, nobody could see it
     return found and future.state.load() & PHASE == PENDING     # else it is there to be cleared away
 
 

@@ -43,8 +43,9 @@ cdef bint fail(FutureBase job, exception) except -1:
     return False
 
 
-cdef resolve_queued(Core* core, broken_message):
-    # Everything still in the queue: cancelled, or failed with BrokenThreadPool.
+cdef resolve_queued(Core* core, broken_message, list ended):
+    # Everything still in the queue: cancelled, or failed with BrokenThreadPool; the
+    # futures that this has ended are put into `ended`, unless that is None.
     # The purge is counted first: items of maps, which are not in the queue, go by it.
     cdef PyObject* job
     core.purges.add(1)
@@ -53,8 +54,12 @@ cdef resolve_queued(Core* core, broken_message):
         shelf_close(core)                       # or a key that we free would start the next of its jobs
     while True:
         job = take_unstarted(core, ANY)
-        if job != NULL:
+        if job != NULL and ended is None:
             resolve(core, job, broken_message)
+        elif job != NULL:
+            future = <object>job
+            if resolve(core, job, broken_message):
+                ended.append(future)
         elif not ring_is_closed(&core.ring) or ring_is_drained(&core.ring):
             break
         else:
@@ -105,13 +110,15 @@ cdef bint sweep(Core* core) noexcept:
     return ended.size() != 0
 
 
-cdef resolve(Core* core, PyObject* job, broken_message):
+cdef bint resolve(Core* core, PyObject* job, broken_message) except -1:
     # Takes over the reference to a job that was taken from the queue and not started.
+    # False: it had ended before.
+    cdef bint ended
     try:
         if broken_message is None:
-            future_settle(<FutureBase>job, 1 << PENDING, CANCELLED_AND_NOTIFIED, NULL)
+            ended = future_settle(<FutureBase>job, 1 << PENDING, CANCELLED_AND_NOTIFIED, NULL)
         else:
-            fail(<FutureBase>job, BrokenThreadPool(broken_message))
+            ended = fail(<FutureBase>job, BrokenThreadPool(broken_message))
     finally:
         core.unrun.tombstones.sub(1)
         Py_INCREF(job)
@@ -121,3 +128,4 @@ cdef resolve(Core* core, PyObject* job, broken_message):
         # Last, when the books are right: a callback may wait for the end.
         future_run_callbacks(<FutureBase>job)
         Py_DECREF(job)
+    return ended

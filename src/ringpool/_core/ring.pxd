@@ -204,14 +204,19 @@ cdef inline void* ring_take(Ring* ring) noexcept nogil:
 cdef inline uint64_t ring_length(Ring* ring) noexcept nogil:
     # Claimed and not taken; a guess while others put and take.
     cdef uint64_t head = ring.head.load()
-    return (ring.tail.load() & ~CLOSED_BIT) - head + ring.overflowing.load()
+    return ring_position(ring) - head + ring.overflowing.load()
+
+
+cdef inline uint64_t ring_position(Ring* ring) noexcept nogil:
+    # Where the next item is put.
+    return ring.tail.load() & ~CLOSED_BIT
 
 
 cdef inline uint64_t ring_accepted(Ring* ring) noexcept nogil:
     # All that was ever put.  overflowing first: what moves into the ring
     # meanwhile is counted twice then, and never not at all.
     cdef uint64_t waiting = ring.overflowing.load()
-    return waiting + (ring.tail.load() & ~CLOSED_BIT)
+    return waiting + ring_position(ring)
 
 
 cdef inline bint ring_is_closed(Ring* ring) noexcept nogil:
@@ -221,7 +226,7 @@ cdef inline bint ring_is_closed(Ring* ring) noexcept nogil:
 cdef inline bint ring_is_drained(Ring* ring) noexcept nogil:
     # Final once true on a closed ring: nobody can claim a position any more.
     # overflowing first: an item leaves it only after it has a position.
-    return ring.overflowing.load() == 0 and (ring.tail.load() & ~CLOSED_BIT) == ring.head.load()
+    return ring.overflowing.load() == 0 and ring_position(ring) == ring.head.load()
 
 
 cdef inline void ring_close(Ring* ring) noexcept nogil:

@@ -52,6 +52,8 @@ cdef inline bint run_started(Core* core, Worker* me, FutureBase job, bint delive
         if extension != NULL and extension.sampled:
             timed = now_ns()
             me.waits.note(timed - extension.wish.since)
+            if delivers and extension.wish.since > me.fresh.relaxed():
+                me.fresh.set(extension.wish.since)      # it came out of the queue in its turn
     me.current.release(<PyObject*>job)
     if context != NULL and PyContext_Enter(context) != 0:
         outcome = NULL

@@ -334,9 +334,25 @@ public:
                     if (*oldest == 0 || since < *oldest) *oldest = since;
                 }
             for (auto &line : keys)
-                for (auto &place : line.second) ++(*levels)[place.second.level];
+                for (auto &place : line.second) {
+                    ++(*levels)[place.second.level];
+                    if (*oldest == 0 || place.second.since < *oldest) *oldest = place.second.since;
+                }
         } catch (...) { return false; }
         return true;
+    }
+
+    // All that wait, behind a key and for a time too; what finds no room in `out` is left out.
+    void list(std::vector<_object *> *out) const noexcept {
+        try {
+            if (stranded) out->push_back(stranded);
+            for (const Lane &lane : lanes)
+                for (auto &level : lane.levels)
+                    for (auto &place : level.second) out->push_back(place.second.job);
+            for (auto &line : keys)
+                for (auto &place : line.second) out->push_back(place.second.job);
+            for (auto &place : later) out->push_back(place.second.job);
+        } catch (...) { }
     }
 
     // ---- what is due later -------------------------------------------------

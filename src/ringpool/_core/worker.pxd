@@ -102,6 +102,7 @@ cdef inline bint has_something_to_do(Core* core) noexcept:
 cdef inline bint park_idle(Core* core, Worker* me) noexcept:
     # True: woken, and counted as searching.  False: idle for too long, likewise counted.
     cdef int64_t until = FOREVER
+    cdef int64_t woke
     cdef bint woken
     if core.started.relaxed() > core.max_workers.relaxed():
         until = NOW
@@ -110,8 +111,12 @@ cdef inline bint park_idle(Core* core, Worker* me) noexcept:
     me.asleep.set(now_ns())
     with nogil:
         woken = me.parker.park_until(until, &me.patience if me.answered else NULL)
-    me.slept_ns.set(me.slept_ns.relaxed() + now_ns() - me.asleep.relaxed())
+        woke = now_ns()                         # until it has the GIL again, others may put more
+    me.slept_ns.set(me.slept_ns.relaxed() + woke - me.asleep.relaxed())
+    me.fresh.set(woke)                          # while a worker sleeps, what is put wakes it
     me.asleep.set(0)
+    me.spins.release(me.patience.looks)
+    me.spin_hits.release(me.patience.hits)
     if woken:
         return True
     if unlist_idle(&core.idlers, me):

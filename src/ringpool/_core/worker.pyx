@@ -341,7 +341,7 @@ cdef _break(Core* core):
     # An initializer failed: refuse what comes, resolve what is queued.
     core.broken.store(1)
     core_close(core)
-    resolve_queued(core, INITIALIZER_FAILED)
+    resolve_queued(core, INITIALIZER_FAILED, None)
 
 
 # ---- from inside a job ------------------------------------------------------------------

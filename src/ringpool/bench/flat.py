@@ -1,4 +1,8 @@
-"""Does a job cost the same however many are pending, however many workers there are, however many threads submit?"""
+"""
+Does a job cost the same however many are pending, however many workers there are, however many threads submit?
+
+And what does it cost to watch a queue?
+"""
 
 import functools
 import gc
@@ -10,9 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ringpool.bench import machine
+from ringpool.bench import looking, machine
 from ringpool.bench.jobs import noop
-from ringpool.bench.rivals import executor
+from ringpool.bench.rivals import executor, worker_queue
 from ringpool.bench.rows import ratio_of
 from ringpool.bench.table import shown
 from ringpool.bench.turns import in_turn, timed
@@ -62,19 +66,35 @@ def producing(number, pool, count):
     return {"ns": took / count}
 
 
+def two_workers(_):
+    return executor(WORKERS)
+
+
+def sampling(number):
+    return worker_queue(WORKERS, sample=number)
+
+
 @dataclass(frozen=True)
 class Series:
-    """*run(number, pool, count)* is timed for each of *numbers*, unless it returns what it has measured itself."""
+    """
+    *run(number, pool, count)* is timed for each of *numbers*, unless it returns what it has measured itself.
+
+    *open(number)* makes the pool; *count* is that of jobs or calls, where the number is none.
+    """
 
     run: Callable[[int, Any, int], dict[str, float] | None]
     numbers: tuple[int, ...]
     explained: str
-
-    def workers(self, number):
-        return number if self.run is working else WORKERS
+    open: Callable[[int], Any] = two_workers
+    count: int = JOBS
 
     def jobs(self, number, share):
-        return number if self.run is pending else round(JOBS * share)
+        return number if self.run is pending else max(1, round(self.count * share))
+
+
+def looks(run, count, call):
+    explained = f"{call} of a WorkerQueue, so many workers, all busy, {looking.QUEUED:,} jobs behind those that run"
+    return Series(run, (2, 16, 64), explained, looking.Loaded, count)
 
 
 SERIES = {
@@ -83,8 +103,17 @@ SERIES = {
         (10_000, 100_000, 1_000_000, MOST_PENDING),
         "so many no-op jobs submitted while the workers are held, then result() of each",
     ),
-    "workers": Series(working, (1, 2, 4, 8, 16, 32, 64), "so many workers; submit no-op jobs, then result() of each"),
+    "workers": Series(
+        working, (1, 2, 4, 8, 16, 32, 64), "so many workers; submit no-op jobs, then result() of each", executor
+    ),
     "producers": Series(producing, (1, 2, 4, 8, 16), "the same from so many threads at once, a part of the jobs each"),
+    "sample": Series(
+        working, (0, 64, 1), "the same, a WorkerQueue that times every so-manieth; 0: none, 64: by default", sampling
+    ),
+    "stats": looks(looking.stats, 500, "stats()"),
+    "times": looks(looking.times, 50, "times()"),
+    "running": looks(looking.running, 100, "running()"),
+    "stacks": looks(looking.stacks, 20, "running(stacks=True)"),
 }
 
 
@@ -144,7 +173,7 @@ class Flatness:
 
     def _measure(self, name, number):
         series = SERIES[name]
-        pool = executor(series.workers(number))
+        pool = series.open(number)
         gc.collect()
         try:
             jobs = series.jobs(number, self._share)
@@ -177,7 +206,7 @@ def heading(facts, turns):
             f"ringpool {facts['ringpool']}, {facts['date']}, load before: {facts['load']}",
             machine.line(facts),
             f"ringpool.ThreadPoolExecutor, {WORKERS} workers where nothing else is said; median of {turns} interleaved "
-            "turns, ns a job;",
+            "turns, ns a job or a call;",
             "1.10x: a tenth more than the first line of the series, median of the turns' ratios (quartiles)",
         ]
     )

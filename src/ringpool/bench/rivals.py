@@ -65,8 +65,8 @@ def awaited(workers):
     return Pool(pool.shutdown, awaitable_in=lambda loop: pool.run)
 
 
-def worker_queue(workers):
-    queue = ringpool.WorkerQueue(workers, CAPACITY)
+def worker_queue(workers, **options):
+    queue = ringpool.WorkerQueue(workers, CAPACITY, **options)
     hire(queue.submit, workers)
     return Pool(queue.stop, queue.submit, ringpool.Future.result)
 

@@ -44,7 +44,11 @@ def add_parser(commands):
     )
     parser.set_defaults(command=bench)
     parser.add_argument("--quick", action="store_true", help="fewer turns of fewer jobs: ratios are rough")
-    parser.add_argument("--flat", action="store_true", help="measure instead whether jobs cost the same in any number")
+    parser.add_argument(
+        "--flat",
+        action="store_true",
+        help="measure instead whether jobs cost the same in any number, and what watching costs",
+    )
     parser.add_argument("--json", metavar="FILE", help="write everything there, each turn's numbers, too")
     parser.add_argument("--plot", metavar="FILE", help="draw a chart; its suffix says how: .png, .svg, .pdf, ...")
 
