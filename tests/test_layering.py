@@ -28,23 +28,24 @@ MAY_IMPORT = {
     "job": {"_core", "checks", "retry"},
     "settings": {"_core", "checks", "errors", "keys", "lanes", "rate", "retry", "shedding", "tallies"},
     "plan": {"_core", "checks", "errors", "future", "job", "retry", "tallies"},
+    "deadlocks": {"_core", "checks", "errors", "job", "plan"},
     "current": {"_core", "checks", "future", "plan"},
     "overflow": {"_core", "checks", "errors", "future", "job", "plan", "tallies"},
     "watchdog": {"_core", "observing", "tallies"},
     "observing": {"_core", "histogram", "job", "plan", "stats", "tallies"},
     "mapping": {"future"},
-    "progress": {"_core", "current", "future"},
+    "progress": {"_core", "current", "errors", "future"},
     "results": {"future"},
     "racing": {"_core", "checks", "future", "job", "progress"},
     "group": {"_core", "checks", "future", "job", "progress", "racing"},
     "batching": {"_core", "checks", "errors", "future", "lifecycle"},
     "signals": {"checks"},
     "awaiting": set(),
-    "executor": {"_core", "awaiting", "checks", "future", "lifecycle", "mapping"},
+    "executor": {"_core", "awaiting", "checks", "deadlocks", "future", "lifecycle", "mapping"},
     "worker_queue": {
-        "_core", "awaiting", "batching", "checks", "current", "errors", "future", "group", "job", "lanes", "lifecycle",
-        "mapping", "observing", "overflow", "plan", "racing", "results", "retry", "settings", "shedding", "signals",
-        "stats", "tallies", "watchdog",
+        "_core", "awaiting", "batching", "checks", "current", "deadlocks", "errors", "future", "group", "job", "lanes",
+        "lifecycle", "mapping", "observing", "overflow", "plan", "racing", "results", "retry", "settings", "shedding",
+        "signals", "stats", "tallies", "watchdog",
     },
     "__init__": {
         "batching", "current", "errors", "executor", "future", "group", "histogram", "job", "lanes", "overflow",
@@ -54,8 +55,8 @@ MAY_IMPORT = {
     "__main__": {"commands", "version"},
 }  # fmt: skip
 CORE = """
-    shown layout python ring parking shelf future record core resolve run planned worker waiting admission engine
-    timekeeper plan counts submit batch results _stress
+    shown layout python ring parking shelf future record core resolve run planned worker deadlock waiting admission
+    engine timekeeper plan counts submit batch results _stress
 """.split()
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from ringpool._core.waiting import after_wait, before_wait
 from ringpool.current import current_job
+from ringpool.errors import DeadlockError
 from ringpool.future import Future
 
 
@@ -54,7 +55,7 @@ class Progress:
             elif position == known:
                 return
             else:
-                self.sleep_while(partial(self._is_now, known, position))
+                self.sleep_while(partial(self._is_now, known, position), for_all=False)
 
     def wait_for_all(self) -> int:
         """Wait until no job is unfinished; return how many there were."""
@@ -93,8 +94,12 @@ class Progress:
             with suppress(futures.InvalidStateError):  # it rings already
                 bell.set_result(None)
 
-    def sleep_while(self, unchanged: Callable[[], object]) -> None:
-        """Sleep until somebody rings, unless something has changed; may return early, so look again."""
+    def sleep_while(self, unchanged: Callable[[], object], *, for_all: bool = True) -> None:
+        """
+        Sleep until somebody rings, unless something has changed; may return early, so look again.
+
+        *for_all*: until no job is unfinished; else any of them will do.
+        """
         # The bell is hung up before the look, and who rings changes first and
         # looks for bells then: one of us sees the other.
         bell: Future[None] = Future()
@@ -106,7 +111,7 @@ class Progress:
             if pending is None:
                 bell.result()
             else:  # by which a worker gets another one to take its place, or is told that this could not end
-                waits = before_wait(pending, True)
+                waits = self._before_wait(pending, for_all)
                 try:
                     futures.wait([bell, pending], return_when=futures.FIRST_COMPLETED)
                 finally:
@@ -114,6 +119,16 @@ class Progress:
                         after_wait()
         finally:
             self._bells.discard(bell)
+
+    def _before_wait(self, pending, for_all):
+        # Where one job is enough it is refused only if none of them could ever be done.
+        others = [job for job in self.jobs.copy() if job is not pending and not job.done()]
+        if for_all or not others:
+            return before_wait(pending, True)
+        for job in (pending, *others):
+            with suppress(DeadlockError):
+                return before_wait(job, True, True)
+        return before_wait(pending, True)
 
     def _pending(self):
         position = self._first_pending
