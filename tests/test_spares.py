@@ -7,6 +7,7 @@ from concurrent import futures
 import pytest
 
 from ringpool import DeadlockError, Job, Lane, Retry, ThreadPoolExecutor, WorkerQueue, current_job
+from ringpool._core.worker import current_future
 from ringpool.deadlocks import MAX_SPARES
 
 WAIT = 30
@@ -76,7 +77,7 @@ def test_a_reserved_worker_comes_while_a_job_runs_in_place_of_a_wait(dispatch, g
         assert outer.result(WAIT) is None
 
 
-def test_what_ran_in_place_and_failed_is_tried_again(dispatch):
+def test_what_ran_in_place_and_failed_is_tried_again(dispatch, adds_up):
     """
     At once in place; after a back-off by whoever is there then. The job that waits is not taken for it.
     """
@@ -98,6 +99,8 @@ def test_what_ran_in_place_and_failed_is_tried_again(dispatch):
             assert outer.result(WAIT) == 3
         stats = queue.stats()
         assert (stats.succeeded, stats.retries, stats.failed) == (2, 2, 0)
+        assert len(list(queue.results())) == 2
+        adds_up(stats)
 
 
 def test_a_wait_ends_in_time_where_what_it_is_for_has_a_limit(dispatch, gate):
@@ -260,6 +263,48 @@ def test_a_wait_beyond_the_bound_goes_on_while_somebody_works(gate, caplog):
             assert queue.submit(lambda: queue.submit(limited(int, "7")).result()).result(WAIT) == 7
     (record,) = caplog.records
     assert record.getMessage().startswith("tight: a job waits for another, and no spare worker")
+
+
+def test_a_wait_beyond_the_bound_goes_on_while_a_job_runs_outside(gate):
+    """
+    One worker waits for a job that its submitter runs for want of room, the other for one that a worker is to run.
+    """
+    jobs = {}
+    runs, waits = threading.Event(), threading.Event()
+
+    def outside():
+        jobs["outside"] = current_future()
+        assert jobs["queued"].cancel()  # and there is room
+        runs.set()
+        return gate()
+
+    def first():
+        assert runs.wait(WAIT)
+        waits.set()
+        return jobs["outside"].result()
+
+    def second():
+        assert waits.wait(WAIT)
+        child = queue.submit(limited(int, "7"))
+        jobs["child"] = child
+        return child.result()
+
+    with WorkerQueue(2, 1, overflow="caller_runs", max_spares=0) as queue:
+        both = [queue.submit(fn) for fn in (first, second)]
+        while queue.stats().in_flight < 2:
+            pass
+        jobs["queued"] = queue.submit(int)
+        caller = threading.Thread(target=queue.submit, args=(outside,))
+        caller.start()
+        while "child" not in jobs:
+            pass
+        try:
+            with pytest.raises(TimeoutError):
+                both[1].result(SHORT)
+        finally:
+            gate.open()
+        assert [job.result(WAIT) for job in both] == [None, 7]
+        caller.join(WAIT)
 
 
 def test_a_spare_that_waits_itself_is_made_up_for(dispatch):
