@@ -29,11 +29,12 @@ MAY_IMPORT = {
     "settings": {"_core", "checks", "errors", "keys", "lanes", "rate", "retry", "shedding", "tallies"},
     "choosing": {"_core", "checks", "job"},
     "plan": {"_core", "checks", "errors", "future", "job", "retry", "tallies"},
+    "deadlocks": {"_core", "checks", "errors", "job", "plan"},
     "current": {"_core", "checks", "future", "plan"},
     "overflow": {"_core", "checks", "errors", "future", "job", "plan", "tallies"},
     "watchdog": {"_core", "observing", "tallies"},
     "observing": {"_core", "future", "histogram", "job", "plan", "stats", "tallies"},
-    "progress": {"_core", "current", "future"},
+    "progress": {"_core", "current", "errors", "future"},
     "mapping": {"future", "progress"},
     "results": {"future"},
     "racing": {"_core", "checks", "future", "job", "progress"},
@@ -42,11 +43,11 @@ MAY_IMPORT = {
     "signals": {"checks"},
     "lobby": {"_core"},
     "awaiting": {"_core", "errors", "lobby"},
-    "executor": {"_core", "awaiting", "checks", "future", "lifecycle", "mapping"},
+    "executor": {"_core", "awaiting", "checks", "deadlocks", "future", "lifecycle", "mapping"},
     "worker_queue": {
-        "_core", "awaiting", "batching", "checks", "choosing", "current", "errors", "future", "group", "job", "lanes",
-        "lifecycle", "lobby", "mapping", "observing", "overflow", "plan", "racing", "results", "retry", "settings",
-        "shedding", "signals", "stats", "tallies", "watchdog",
+        "_core", "awaiting", "batching", "checks", "choosing", "current", "deadlocks", "errors", "future", "group",
+        "job", "lanes", "lifecycle", "lobby", "mapping", "observing", "overflow", "plan", "racing", "results", "retry",
+        "settings", "shedding", "signals", "stats", "tallies", "watchdog",
     },
     "__init__": {
         "batching", "choosing", "current", "errors", "executor", "future", "group", "histogram", "job", "lanes",
@@ -57,8 +58,8 @@ MAY_IMPORT = {
 }  # fmt: skip
 MAY_NAME_THE_QUEUE = ("choosing", "lobby", "observing", "overflow", "plan", "results", "watchdog")
 CORE = """
-    shown layout python ring parking shelf future record core resolve run planned worker waiting admission engine
-    timekeeper plan counts submit batch results _rig _stress _scheduled
+    shown layout python ring parking shelf future record core resolve run planned worker deadlock waiting admission
+    engine timekeeper plan counts submit batch results _rig _stress _scheduled
 """.split()
 
 

@@ -192,6 +192,25 @@ def test_a_group_or_race_in_a_job_of_the_same_key_is_refused(dispatch, way):
     assert isinstance(error, DeadlockError)
 
 
+def test_a_race_that_one_of_its_jobs_can_win_is_not_refused(dispatch, gate):
+    """
+    Only where none of them could ever be done.
+    """
+    with WorkerQueue(2, 8, dispatch=dispatch) as queue:
+        running = queue.submit(gate)
+        gate.wait_until_entered()
+
+        def race(*calls):
+            return queue.race(*calls)
+
+        both = queue.submit(Job(race, Job(int, key="k"), Job(str, key="k"), key="k"))
+        assert isinstance(both.exception(WAIT), DeadlockError)
+        free = queue.submit(Job(race, Job(int, key="k"), Job(int, "7", delay=SHORT), key="k"))
+        assert free.result(WAIT) == 7
+        gate.open()
+        assert running.result(WAIT) is None
+
+
 def test_a_wait_with_a_limit_is_not_refused():
     """
     It ends by itself.

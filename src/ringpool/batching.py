@@ -14,6 +14,7 @@ from typing import Any, Generic, NamedTuple, Self, TypeVar
 
 from ringpool import checks, lifecycle
 from ringpool._core.engine import Engine
+from ringpool._core.plan import make_up, serve
 from ringpool._core.timekeeper import call_at, keep_time, now
 from ringpool._core.worker import current_future
 from ringpool.checks import shown
@@ -73,8 +74,8 @@ class Batcher(Generic[Item, T]):
     waits for room: backpressure.
 
     *fn* runs in an empty :mod:`contextvars` context: its items come from many.
-    Waiting for an item in a job of the same queue needs another worker to run
-    its batch. Every method is safe from any thread, callback and signal handler.
+    A job of the same queue may wait for its item: another worker runs the batch
+    meanwhile. Every method is safe from any thread, callback and signal handler.
     """
 
     def __init__(self, queue: Engine, fn: Callable[[list[Item]], Sequence[T]], max_size: int, max_wait: float):
@@ -129,6 +130,7 @@ class Batcher(Generic[Item, T]):
         with QueueStopped, or wait on.
         """
         future: Future[T] = Future()
+        serve(self._queue, future)
         entry = Entry(item, future, time.monotonic() + self._max_wait)
         if self._queue._closed:
             raise self._queue._refusal()
@@ -214,7 +216,10 @@ class Batcher(Generic[Item, T]):
 
     def _submit(self, batch, submit):
         # The queue copies the context of whoever submits; here it is nobody's.
-        batch.watch(contextvars.Context().run(submit, batch.run, self._fn))
+        try:
+            batch.watch(contextvars.Context().run(submit, batch.run, self._fn))
+        finally:
+            make_up(self._queue)  # jobs that wait for its items may keep every worker
 
     def _take_back(self, batch, mine):
         with self._door:

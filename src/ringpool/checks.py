@@ -72,6 +72,14 @@ def level(name, value):
     return number
 
 
+def min_workers(value, workers):
+    """*value* as how many of *workers* stay; None: all."""
+    least = workers if value is None else whole_number("min_workers", value, least=1)
+    if least > workers:
+        raise ValueError(f"min_workers must be at most workers ({workers}), got {least}")
+    return least
+
+
 def duration(name, value):
     """*value* as seconds from now, 0 or more; None stays None, and what is beyond all clocks becomes None."""
     if value is None:

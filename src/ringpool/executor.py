@@ -19,6 +19,7 @@ from ringpool._core.results import BatchResults
 from ringpool._core.submit import give_methods
 from ringpool._core.worker import INITIALIZER_FAILED
 from ringpool.checks import shown
+from ringpool.deadlocks import MAX_SPARES
 from ringpool.future import Future
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ class ThreadPoolExecutor(Engine, futures.ThreadPoolExecutor):
             copies_context=context == "copy",
             thread_name_prefix=thread_name_prefix or f"ThreadPoolExecutor-{ThreadPoolExecutor._counter()}",
             initializer=None if initializer is None else Initializer(initializer, initargs),
+            max_spares=MAX_SPARES,
         )
         lifecycle.watch(self)
 

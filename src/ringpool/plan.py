@@ -12,8 +12,7 @@ from ringpool._core import plan as core
 from ringpool._core.counts import count
 from ringpool._core.timekeeper import call_at, call_off, now
 from ringpool._core.worker import current_future
-from ringpool.checks import shown
-from ringpool.errors import DeadlockError, JobExpired, JobTimeout
+from ringpool.errors import JobExpired, JobTimeout
 from ringpool.future import Future
 from ringpool.job import Job
 from ringpool.retry import describe, keep_errors
@@ -93,6 +92,14 @@ class Plan:
             or self.job.delay
         )  # fmt: skip
 
+    @property
+    def limits(self) -> tuple[bool, bool]:
+        """May time alone end it before it starts, and while it runs?"""
+        return (
+            self.expires is not None or self.deadline is not None,
+            self.timeout is not None or self.deadline is not None,
+        )
+
     # ---- from submit to start -----------------------------------------------------
 
     def watch(self, future: Future[Any]) -> None:
@@ -103,24 +110,6 @@ class Plan:
             if due is not None:
                 timer = call_at(self.queue, due, partial(call, future))
                 future.add_done_callback(partial(_call_off, self.queue, timer))
-
-    def refuse_wait(self, full: bool) -> None:
-        """
-        Somebody is about to wait for it who holds its key, or whose lane is *full* of jobs that wait like this. Unless
-        its time may be up first, that would never end.
-        """
-        if self.expires is not None or self.deadline is not None:
-            return
-        if full:
-            lane = next(iter(self.queue._settings.lanes)) if self.job.lane is None else self.job.lane
-            raise DeadlockError(
-                f"{self.job.title} waits for a place in the lane {lane!r}, "
-                f"all of which are held by jobs that wait for jobs of that lane"
-            )
-        raise DeadlockError(
-            f"{self.job.title} waits for the key {shown(self.job.key)}, "
-            f"which the job that waits for it holds until its own end"
-        )
 
     def _hasten(self, future):
         # Ended before it was due: its place is to be cleared now, not then. In an attempt, it has none.

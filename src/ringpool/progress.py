@@ -10,6 +10,7 @@ from typing import Any
 
 from ringpool._core.waiting import after_wait, before_wait
 from ringpool.current import current_job
+from ringpool.errors import DeadlockError
 from ringpool.future import Future
 
 
@@ -19,18 +20,20 @@ class Bells:
     def __init__(self) -> None:
         self._bells: set[Future[None]] = set()
 
-
     def ring(self) -> None:
         """Wake whoever sleeps here, to look again. Change first, ring then."""
         for bell in self._bells.copy():
             with suppress(futures.InvalidStateError):  # it rings already
                 bell.set_result(None)
 
-    def sleep_while(self, unchanged: Callable[[], object], deadline: float | None = None) -> None:
+    def sleep_while(
+        self, unchanged: Callable[[], object], deadline: float | None = None, *, for_all: bool = True
+    ) -> None:
         """
         Sleep until somebody rings, unless something has changed; may return early, so look again.
 
         *deadline*: on time.monotonic(), after which it returns; None: none.
+        *for_all*: until no job is unfinished; else any of them will do.
         """
         # The bell is hung up before the look, and who rings changes first and
         # looks for bells then: one of us sees the other.
@@ -44,7 +47,7 @@ class Bells:
                 with suppress(TimeoutError):
                     bell.result(seconds_until(deadline))
             else:  # by which a worker gets another one to take its place, or is told that this could not end
-                waits = before_wait(pending, deadline is None)
+                waits = self._before_wait(pending, deadline is None, for_all)
                 try:
                     futures.wait([bell, pending], seconds_until(deadline), futures.FIRST_COMPLETED)
                 finally:
@@ -56,6 +59,9 @@ class Bells:
     def _pending(self) -> Future[Any] | None:
         # One of the jobs that has not started, which a worker that waits has to see to.
         raise NotImplementedError
+
+    def _before_wait(self, pending, endless, for_all):
+        return before_wait(pending, endless)
 
 
 class Progress(Bells):
@@ -101,7 +107,7 @@ class Progress(Bells):
             elif position == known:
                 return
             else:
-                self.sleep_while(partial(self._is_now, known, position))
+                self.sleep_while(partial(self._is_now, known, position), for_all=False)
 
     def wait_for_all(self) -> int:
         """Wait until no job is unfinished; return how many there were."""
@@ -131,6 +137,16 @@ class Progress(Bells):
 
     def _is_now(self, known, finished):
         return len(self.jobs) == known and len(self.finished) == finished
+
+    def _before_wait(self, pending, endless, for_all):
+        # Where one job is enough it is refused only if none of them could ever be done.
+        others = [job for job in self.jobs.copy() if job is not pending and not job.done()]
+        if not endless or for_all or not others:
+            return before_wait(pending, endless)
+        for job in (pending, *others):
+            with suppress(DeadlockError):
+                return before_wait(job, True, True)
+        return before_wait(pending, True)
 
     def _pending(self):
         position = self._first_pending

@@ -16,6 +16,7 @@ from ringpool.batching import Batcher
 from ringpool.checks import shown
 from ringpool.choosing import WorkerView
 from ringpool.current import WorkerState
+from ringpool.deadlocks import MAX_SPARES
 from ringpool.errors import QueueFull, QueueStopped
 from ringpool.future import Future
 from ringpool.group import JobGroup
@@ -88,6 +89,8 @@ class WorkerQueue(Engine):
         retry, timeout: for jobs that do not say; see :class:`Job`.
         max_late: workers started, at the most, in place of those whose job's
             time was up before the job was done; None: as many as *workers*.
+        max_spares: workers more, at the most, in place of those whose job
+            waits for another of this queue; None: 256.
         shed: a :class:`CoDel`, or another with its should_drop(), that drops
             jobs while all of them wait too long.
         rate_limit: called before each job; returns None or True, or the
@@ -142,6 +145,7 @@ class WorkerQueue(Engine):
         retry: Retry | None = None,
         timeout: float | None = None,
         max_late: int | None = None,
+        max_spares: int | None = None,
         shed: Shedder | None = None,
         rate_limit: Callable[[], Any] | None = None,
         sample: int = 64,
@@ -154,9 +158,8 @@ class WorkerQueue(Engine):
     ):
         workers = checks.whole_number("workers", workers, least=1)
         capacity = checks.whole_number("capacity", capacity, least=1)
-        keep = capacity + workers
-        if keep_results is not None:
-            keep = checks.whole_number("keep_results", keep_results, least=0)
+        keep_results = capacity + workers if keep_results is None else keep_results
+        keep = checks.whole_number("keep_results", keep_results, least=0)
         if name is not None:
             checks.thread_name("name", name)
         checks.context(context)
@@ -164,13 +167,11 @@ class WorkerQueue(Engine):
         checks.one_of("dispatch", dispatch, ("shared", "ready"))
         choosing.check(choose, dispatch)
         ageing = 16 * capacity if ageing is None else checks.whole_number("ageing", ageing, least=1)
-        least = workers if min_workers is None else checks.whole_number("min_workers", min_workers, least=1)
-        if least > workers:
-            raise ValueError(f"min_workers must be at most workers ({workers}), got {least}")
+        least = checks.min_workers(min_workers, workers)
         idle = checks.duration("idle_timeout", idle_timeout)
+        spares = MAX_SPARES if max_spares is None else checks.whole_number("max_spares", max_spares, least=0)
         late = workers if max_late is None else checks.whole_number("max_late", max_late, least=0)
         sample = checks.whole_number("sample", sample, least=0)
-        report_unread = bool(report_unread)
         settings = Settings(
             retry=retry, timeout=timeout, lanes=lanes, overflow=_overflow_check(overflow), choose=choose,
             shed=shed, rate_limit=rate_limit, stuck_after=stuck_after,
@@ -191,6 +192,7 @@ class WorkerQueue(Engine):
             thread_name_prefix=name,
             initializer=None if state is None else state.begin,
             finalizer=None if state is None else state.end,
+            max_spares=spares,
         )
         self._settings = settings
         self._lobby: Lobby | None = None
@@ -208,7 +210,7 @@ class WorkerQueue(Engine):
             idle_ns=-1 if idle is None else int(idle * 1e9),
             late_limit=late,
             sample=sample,
-            reports=report_unread,
+            reports=bool(report_unread),
             again=Again,
         )
         lifecycle.watch(self)
@@ -340,7 +342,7 @@ class WorkerQueue(Engine):
         future = core.submit_planned(
             self, plan, job.priority, lane, None if plan.key is None else plan.key.value,
             now() + int(job.delay * 1e9) if job.delay else 0,
-            settings.judges or plan.expires is not None, prefers, deadline,
+            settings.judges or plan.expires is not None, prefers, deadline, *plan.limits,
         )  # fmt: skip
         if not plan.went_elsewhere:
             plan.watch(future)
@@ -355,11 +357,7 @@ class WorkerQueue(Engine):
         return job.with_item(item)
 
     def reprioritise(self, future: Future[Any], priority: int) -> bool:
-        """
-        Change the priority of a job that waits; False: it does not, any more.
-
-        Looks through the queue, so it costs some 10 ns for each job in it.
-        """
+        """Change the priority of a job that waits; False: it does not, any more. Some 10 ns for each job queued."""
         if not isinstance(future, Future):
             raise TypeError(f"future must be one that submit() returned, got {shown(future)}")
         return core.change_level(self, future, checks.level("priority", priority))
@@ -372,9 +370,7 @@ class WorkerQueue(Engine):
         job that they run. *min_workers* stay however idle; None: all.
         """
         workers = checks.whole_number("workers", workers, least=1)
-        least = workers if min_workers is None else checks.whole_number("min_workers", min_workers, least=1)
-        if least > workers:
-            raise ValueError(f"min_workers must be at most workers ({workers}), got {least}")
+        least = checks.min_workers(min_workers, workers)
         self._settings.check_reserves(workers)
         count(self, tallies.RESIZED)
         core.resize(self, workers, least)

@@ -47,6 +47,7 @@ TABLE = {
     **rows(give("ageing"), "ageing", OPTIONAL | ZERO),
     **rows(give("min_workers"), "min_workers", OPTIONAL | ZERO),
     **rows(give("max_late"), "max_late", OPTIONAL),
+    **rows(give("max_spares"), "max_spares", OPTIONAL),
     **rows(give("sample"), "sample", NOT_WHOLE),
     **rows(give("idle_timeout"), "idle_timeout", NOT_SECONDS | BELOW_ZERO),
     **rows(give("timeout"), "timeout", NOT_SECONDS | BELOW_ZERO),

@@ -67,7 +67,7 @@ def faults(case, ended, accepted, taken, history):
         yield f"taken and never accepted: {sorted(takes.keys() - puts.keys())}"
     if sum(accepted) != len(puts) or sum(n for n, _ in taken) != len(takes):
         yield f"counted: {accepted} and {taken}"
-    for item, (begin, end) in takes.items():
+    for item, (_, end) in takes.items():
         if item in puts and end < puts[item][0]:
             yield f"{item} was taken before it was put"
     runs = {item: (begin, end) for what, item, begin, end in history if what == RAN}
@@ -126,7 +126,7 @@ def refused_for_nothing(case, puts, takes, history):
                 yield f"{item} was refused with at most {most} in a queue for {capacity}"
         elif what == PUT and begin > closed:
             yield f"{item} was accepted after the queue had closed"
-    for item, (begin, end) in puts.items():
+    for item, (_, end) in puts.items():
         least = sum(e <= end for _, e in puts.values()) - sum(b < end for b, _ in takes.values())
         if capacity and least > capacity + slack:
             yield f"{item} was accepted as the {least}th in a queue for {capacity}"

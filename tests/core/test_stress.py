@@ -24,10 +24,8 @@ def sanitized(request, build_core):
     if not sys.platform.startswith("linux"):
         pytest.skip("preloading a sanitizer's runtime is tried on Linux only")
     libraries = ["libtsan.so"] if request.param == "thread" else ["libasan.so", "libubsan.so", "libstdc++.so"]
-    found = [
-        subprocess.run([COMPILER, f"-print-file-name={name}"], capture_output=True, text=True, check=True).stdout.strip()
-        for name in libraries
-    ]
+    asked = [[COMPILER, f"-print-file-name={name}"] for name in libraries]
+    found = [subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() for command in asked]
     return build_core("1", request.param), " ".join(found)
 
 

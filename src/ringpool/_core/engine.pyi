@@ -24,6 +24,7 @@ class Engine:
         thread_name_prefix: str,
         initializer: Callable[[], bool] | None,
         finalizer: Callable[[], None] | None = None,
+        max_spares: int = 0,
     ) -> None: ...
     @overload
     def submit(self, job: Job[T], /) -> Future[T]: ...

@@ -80,7 +80,7 @@ cdef class Engine:
 
     def __init__(
         self, future_type, uint32_t max_workers, uint64_t capacity, uint64_t keep, bint copies_context,
-        str thread_name_prefix, initializer, finalizer=None,
+        str thread_name_prefix, initializer, finalizer=None, uint32_t max_spares=0,
     ):
         if self.core != NULL:
             raise RuntimeError(f"{type(self).__name__}.__init__() was called twice")
@@ -89,6 +89,7 @@ cdef class Engine:
         self._worker_initializer = initializer
         self._worker_finalizer = finalizer
         self.core = core_new(max_workers, capacity, keep, copies_context, future_type)
+        self.core.max_spares = max_spares
 
     def __dealloc__(self):
         # Dropped without a stop: what was accepted is still run, and nobody is

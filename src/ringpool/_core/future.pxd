@@ -20,7 +20,7 @@
 from cpython.object cimport PyObject
 from libc.stdint cimport uint32_t
 
-from ringpool._core.layout cimport Extension, Tally, Unrun, Word, relax
+from ringpool._core.layout cimport Core, Extension, Tally, Unrun, Word, relax
 from ringpool._core.python cimport Py_DECREF, Py_XDECREF, PyMem_Free, hand_over, is_collectable, track_late
 
 cdef enum:
@@ -150,6 +150,10 @@ cdef inline bint future_put_back(FutureBase self, Tally* count) noexcept:
 
 cdef inline bint is_planned(FutureBase self) noexcept:
     return extension_of(self) != NULL and extension_of(self).planned
+
+
+cdef inline bint is_served_by(FutureBase self, Core* core) noexcept:
+    return extension_of(self) != NULL and extension_of(self).served_by == core
 
 
 cdef Extension* future_extension(FutureBase self) except NULL

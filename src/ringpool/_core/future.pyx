@@ -21,8 +21,8 @@ logger = logging.getLogger("concurrent.futures")     # where users of the standa
 cdef tuple NAMES = ("PENDING", "RUNNING", "CANCELLED", "CANCELLED_AND_NOTIFIED", "FINISHED")
 cdef tuple DESCRIPTIONS = ("pending", "running", "cancelled", "cancelled", "finished")
 
-# Called before a thread waits for a job of an engine: what a worker of that very
-# engine does in place of a wait, or against it.
+# Called before a thread waits for a job of an engine: what a worker does in
+# place of a wait, or against it.
 cdef run_here = None
 cdef wait_is_over = None
 cdef hire_spare = None
@@ -30,8 +30,8 @@ cdef hire_spare = None
 
 def set_worker_hooks(run, over, hire):
     """
-    *run* takes the future and whether our own wait for it has no limit; when it returns true, *over* is called after
-    that wait. *hire* takes the future: for a wait that is not ours.
+    *run* takes the future and whether our own wait for it has no limit (or it has started, and it is not called); when
+    it returns true, *over* is called after that wait. *hire* takes the future: for a wait that is not ours.
     """
     global run_here, wait_is_over, hire_spare
     run_here = run
@@ -397,12 +397,20 @@ cdef uint32_t _wait_until_done(FutureBase self, timeout) except? 0:
     # The state, FINISHED; raises CancelledError and TimeoutError.
     cdef int64_t deadline = deadline_of(timeout)
     cdef uint32_t state = self.state.acquire()
-    if state & PHASE == PENDING and state & OWNED and run_here(self, deadline == FOREVER):
+    cdef uint32_t phase = state & PHASE
+    if (phase == PENDING or phase == RUNNING and deadline == FOREVER) and _is_work(self, state) and run_here(
+        self, deadline == FOREVER
+    ):
         try:
             return _sleep_until_done(self, deadline)
         finally:
             wait_is_over()
     return _sleep_until_done(self, deadline)
+
+
+cdef bint _is_work(FutureBase self, uint32_t state) noexcept:
+    # Is it for a worker to end it?
+    return state & OWNED or (extension_of(self) != NULL and extension_of(self).served_by != NULL)
 
 
 cdef uint32_t _sleep_until_done(FutureBase self, int64_t deadline) except? 0:
@@ -460,7 +468,7 @@ cdef int _inflate(FutureBase self) except -1:
     cdef Extension* extension
     cdef uint32_t state
     cdef uint32_t known = self.state.acquire()
-    if known & PHASE == PENDING and known & OWNED:
+    if known & PHASE == PENDING and _is_work(self, known):
         hire_spare(self)
     if known & INFLATED:
         return 0

@@ -2,6 +2,7 @@
 // containers.  No algorithm, no Python.h.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <deque>
 #include <mutex>
@@ -113,6 +114,12 @@ struct Held {
     Held *outer = nullptr;
 };
 
+// A job that stands still on a thread while that one waits, or runs another in its place; on the thread's stack.
+struct Standing {
+    struct _object *job = nullptr;
+    const Standing *outer = nullptr;
+};
+
 struct alignas(LINE) Worker {
     Parker parker;
     Patience patience;
@@ -137,15 +144,27 @@ struct alignas(LINE) Worker {
     Word<std::int64_t> fresh;       // nothing in the ring was put before that, as far as it knows: see counts.pyx
     Word<std::uint64_t> spins, spin_hits;   // its patience's looks and hits
     Times waits, runs;              // of the jobs that were sampled
-    // Of a wait inside of its job, for another of this pool; under roster_lock.
-    struct _object *waits_in = nullptr;     // the job that does; it may be over if that is not the current one
-    struct _object *waits_for = nullptr;    // the other, where the wait has no limit of time
-    std::uint32_t waits_lane = 0;           // the lane of that one, and how many of its places stand still for it
-    std::uint32_t waits_places = 0;
+    // The job inside of which it waits for another of this pool, if it is still the current one; under roster_lock.
+    struct _object *waits_in = nullptr;
+    // Of a wait in its job that has no limit of time; under Waits::lock, and unchanged while it is listed there.
+    struct _object *waits_for = nullptr;
+    Standing waits_on;                      // what stands still for it, the innermost first
+    const Held *waits_holding = nullptr;    // and what that holds
+    struct Core *waits_as = nullptr;        // the pool that has a thread less for it
+    Worker *next_waiting = nullptr;
     Entry inbox;                    // a job given to it while it was idle; under Shelf::lock, then its own
     struct _object *state = nullptr;    // what worker_init returned, owned; changed under roster_lock, by itself only
     bool seated = false;            // takes jobs: past worker_init, before worker_exit, and no spare; under roster_lock
 };
+
+// Those that wait in a job for a future, without a limit of time, in all pools; see deadlock.pyx.
+struct Waits {
+    Mutex lock;
+    Worker *first = nullptr;
+};
+
+// In a forked child, as below.
+inline void waits_begin_anew(Waits *waits) noexcept { new (waits) Waits; }
 
 struct Idlers {
     Mutex lock;
@@ -167,6 +186,9 @@ struct Extension {
     struct _object *waiters = nullptr;          // list of the standard library's waiters, likewise
     bool planned = false;                       // its function is a Plan, which judges and retries; set before it is queued
     bool sampled = false;                       // its wait and its run are timed
+    bool expires = false;                       // before it starts, time alone may end it
+    bool limited = false;                       // while it runs, likewise
+    struct Core *served_by = nullptr;           // no job itself, it is ended by one of this pool; only compared
     Entry wish;                                 // how it wants to be queued, if planned
 };
 
@@ -182,6 +204,14 @@ struct Unrun {
 inline bool object_put(Objects *objects, struct _object *object) noexcept {
     try { objects->push_back(object); return true; }
     catch (...) { return false; }
+}
+
+// The jobs above `place`, from there to the top, behind what is listed.
+inline void list_above(Objects *path, const Standing *top, const Standing *place) noexcept {
+    std::size_t first = path->size();
+    for (; top != place; top = top->outer)
+        if (!object_put(path, top->job)) return;
+    std::reverse(path->begin() + std::ptrdiff_t(first), path->end());
 }
 
 // ---- batch.pxd -----------------------------------------------------------
@@ -252,6 +282,8 @@ struct Core {
     Word<std::uint32_t> queueing;   // producers that wait for room
     Word<std::uint32_t> stuck;      // workers that wait for room in their own queue
     Word<std::uint32_t> spares;     // workers beyond max_workers, for jobs that wait for jobs
+    std::uint32_t max_spares = 0;   // of those, at the most
+    Word<std::uint32_t> short_of_spares;    // one was wanted when there were so many, and it was said
     Mutex roster_lock;
     std::vector<Worker *> roster;   // owned; under roster_lock
     struct { std::uint64_t taken = 0, started = 0, succeeded = 0, failed = 0, again = 0, spins = 0, spin_hits = 0;
@@ -335,6 +367,7 @@ struct Here {
     struct _object *main = nullptr;
     Patience patience;              // of the thread itself, in result() and the like
     std::uint32_t submits = 0;      // since its last sample
+    const Standing *standing = nullptr;     // jobs below the current one, in whose place it runs
     Core *hiring = nullptr;         // the pool for which a submit of this thread is starting a worker
     Word<std::uint32_t> *withdrawn = nullptr;   // set: it submits for somebody else, who may have withdrawn that
 };

@@ -84,6 +84,7 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         int32_t prefers
         bint keyed
         bint holds_key
+        bint nested
         bint judged
 
     cdef cppclass Timer:
@@ -132,6 +133,7 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         PyObject* take_stranded() noexcept
         bint add(Entry) noexcept
         bint pick(Entry*) noexcept
+        bint pick_nested(const Entry&, PyObject*, Entry*) noexcept
         void put_down(const Entry&, bint) noexcept
         bint put_back(const Entry&) noexcept
         void free_key(const Entry&) noexcept
@@ -157,6 +159,10 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
     cdef cppclass Held:
         const Entry* place
         Held* outer
+
+    cdef cppclass Standing:
+        PyObject* job
+        const Standing* outer
 
     cdef cppclass Worker:
         Parker parker
@@ -187,11 +193,17 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         Times runs
         PyObject* waits_in
         PyObject* waits_for
-        uint32_t waits_lane
-        uint32_t waits_places
+        Standing waits_on
+        const Held* waits_holding
+        Core* waits_as
+        Worker* next_waiting
         Entry inbox
         PyObject* state
         bint seated
+
+    cdef cppclass Waits:
+        Mutex lock
+        Worker* first
 
     cdef cppclass Idlers:
         Mutex lock
@@ -213,6 +225,9 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         PyObject* waiters
         bint planned
         bint sampled
+        bint expires
+        bint limited
+        Core* served_by
         Entry wish
 
     cdef cppclass Unrun:
@@ -291,6 +306,8 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         Word[uint32_t] queueing
         Word[uint32_t] stuck
         Word[uint32_t] spares
+        uint32_t max_spares
+        Word[uint32_t] short_of_spares
         Mutex roster_lock
         Roster roster
         Retired retired
@@ -330,10 +347,12 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         Worker* worker
         PyObject* main
         Patience patience
+        const Standing* standing
         Core* hiring
         Word[uint32_t]* withdrawn
 
     void gate_begin_anew(Gate*) noexcept
+    void waits_begin_anew(Waits*) noexcept
     bint is_sample(Core*) noexcept
     bint has_spare_processor(Core*) noexcept
     Core* core_of(Unrun*) noexcept
@@ -342,6 +361,7 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
     Here& this_thread() noexcept
 
     bint object_put(Objects*, PyObject*) noexcept
+    void list_above(Objects*, const Standing*, const Standing*) noexcept
     Cell* cells_alloc(size_t) noexcept
     void cells_free(Cell*) noexcept
     unsigned int log2_of(uint64_t) noexcept

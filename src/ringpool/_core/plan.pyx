@@ -40,13 +40,20 @@ from ringpool._core.shelf cimport (
 )
 from ringpool._core.planned cimport come_again, hasten
 from ringpool._core.resolve cimport settle_unrun
-from ringpool._core.worker cimport hire_for_queued, run_in_place, this_core, this_worker, works_for
+from ringpool._core.worker cimport (
+    hire_for_queued,
+    make_up_for_waits,
+    run_in_place,
+    this_core,
+    this_worker,
+    works_for,
+)
 
 # ---- into the queue -------------------------------------------------------------------
 
 def submit_planned(
     Engine pool not None, plan, int32_t level, uint32_t lane, key, int64_t due, bint judged, int32_t prefers,
-    int64_t deadline,
+    int64_t deadline, bint expires, bint limited,
 ):
     """
     Queue a job whose function is *plan*, without arguments; returns its future.
@@ -55,6 +62,7 @@ def submit_planned(
     clock, ns; of *deadline* 0 means at once or not at all, -1 without limit,
     -2 without limit whatever the overflow policy.
     *judged*: ``plan.verdict(seconds waited)`` is asked before each start.
+    *expires*, *limited*: time alone may end it, before it starts or while it runs.
     """
     cdef Core* core = core_of_pool(pool)
     cdef PyObject* call[1]
@@ -72,6 +80,8 @@ def submit_planned(
         raise
     extension.planned = True
     extension.sampled = True
+    extension.expires = expires
+    extension.limited = limited
     extension.wish.judged = judged
     extension.wish.level = level
     extension.wish.lane = lane
@@ -128,6 +138,18 @@ cdef Entry* _wish(FutureBase future) noexcept:
 def reader_lags(Engine pool not None):
     """Is there no room because results() is not being read?"""
     return core_reader_lags(core_of_pool(pool))
+
+
+def serve(Engine pool not None, FutureBase future not None):
+    """A future that a user's thread has made and nobody knows yet: a job of this pool is to end it."""
+    future_extension(future).served_by = core_of_pool(pool)
+
+
+def make_up(Engine pool not None):
+    """After the job that serves others was put, or found no room: maybe all workers wait for these."""
+    make_up_for_waits(
+        core_of_pool(pool), pool._worker_initializer, pool._worker_finalizer, pool._threads, pool._thread_name_prefix
+    )
 
 
 # ---- what found no room ---------------------------------------------------------------

@@ -38,6 +38,7 @@ cdef void run_planned(Core* core, Worker* me, PyObject* job) noexcept:
     cdef Entry place = me.place
     cdef Held held
     cdef int64_t hold = -1
+    cdef int64_t delay
     held.place = &place
     held.outer = me.held
     me.held = &held
@@ -61,9 +62,12 @@ cdef void run_planned(Core* core, Worker* me, PyObject* job) noexcept:
     elif run_started(core, me, <FutureBase>job, True):
         future_run_callbacks(<FutureBase>job)
     me.held = held.outer            # what comes now, destructors too, does not hold its key
-    if me.delay >= 0:
+    delay = me.delay
+    me.delay = -1                   # the job in whose place this one ran is another
+    if delay >= 0:
         shelf_put_down(core, &place, True)
-        come_again(core, &place, me.delay)
+        place.nested = False
+        come_again(core, &place, delay)
         return
     shelf_put_down(core, &place, False)
     Py_DECREF(job)
@@ -121,6 +125,7 @@ cdef void come_again(Core* core, Entry* place, int64_t delay) noexcept:
         timer = core.shelf.set_timer(place.due, place[0], NULL, &soonest)
     if timer == 0 and not ends:
         shelf_arrive(core, place)
+        extension_of(<FutureBase>job).wish.arrival = place.arrival
     core.shelf.lock.unlock()
     if timer == 0:
         tell_if_runnable(core)

@@ -106,8 +106,8 @@ cdef const char* RESULT_DOC = b"""result($self, /, timeout=None)
 The job's result; waits for it, at most *timeout* seconds (None: without limit).
 
 Raises what the job raised; TimeoutError; CancelledError. On a worker, a job of
-the same pool that has not started is run here and now. Without a timeout, in a
-job whose key the job waited for needs: DeadlockError.
+the same pool that has not started is run here and now. Without a timeout, where
+a job waits for what cannot end before it does itself: DeadlockError.
 """
 
 

@@ -45,6 +45,7 @@ struct Entry {
     std::int32_t prefers = -1;      // number of the worker that it would like
     bool keyed = false;
     bool holds_key = false;
+    bool nested = false;            // it runs in place of one that waits for it, and takes no worker of its own
     bool judged = false;            // whoever takes it asks whether it may start, and may put it back
 };
 
@@ -80,12 +81,22 @@ class Shelf {
     }
     using Level = std::map<std::int32_t, std::map<std::uint64_t, Entry>>::iterator;
     Entry unseat(Lane &lane, Level level, bool newest) noexcept {
-        auto place = newest ? std::prev(level->second.end()) : level->second.begin();
+        return unseat(lane, level, newest ? std::prev(level->second.end()) : level->second.begin());
+    }
+    Entry unseat(Lane &lane, Level level, std::map<std::uint64_t, Entry>::iterator place) noexcept {
         Entry entry = place->second;
         level->second.erase(place);
         if (level->second.empty()) lane.levels.erase(level);
         lane.ready.sub(1);
         return entry;
+    }
+    void begin(Lane &lane, const Entry &entry) noexcept {
+        if (entry.judged) judging.add(1);
+        waiting.sub(1);
+        lane.pass += 1.0 / lane.weight;
+        ++lane.running;
+        ++running;
+        look();
     }
     Level best(Lane &lane) noexcept {
         Level found = lane.levels.begin();
@@ -111,7 +122,7 @@ class Shelf {
     bool may_start(const Lane &lane) const noexcept {
         if (lane.ready.relaxed() == 0 || lane.running >= lane.most) return false;
         std::uint32_t aside = set_aside(lane);
-        return aside == 0 || running + aside < workers;
+        return aside == 0 || running - nested + aside < workers;
     }
     Lane *next_lane() noexcept {
         Lane *found = nullptr;
@@ -125,6 +136,7 @@ public:
     std::deque<Lane> lanes{1};
     std::uint32_t workers = 1;              // that there may be
     std::uint32_t running = 0;              // jobs that were picked and not put down
+    std::uint32_t nested = 0;               // of those, that run in place of a wait
     std::int64_t ageing = 1;
     bool lifo = false;
     std::uint64_t arrivals = 0;
@@ -187,22 +199,34 @@ public:
         Lane *lane = next_lane();
         if (!lane) return false;
         *out = unseat(*lane, best(*lane), lifo);
-        if (out->judged) judging.add(1);
-        waiting.sub(1);
         double turn = lane->pass;       // a lane with a smaller one was idle or could start nothing
         for (Lane &other : lanes)
             if (other.pass < turn) other.pass = turn;
-        lane->pass += 1.0 / lane->weight;
-        ++lane->running;
-        ++running;
-        look();
+        begin(*lane, *out);
         return true;
+    }
+
+    // A certain job that is in its lane, to be run in place of a job that waits for it; false: it may not start now.
+    bool pick_nested(const Entry &wish, _object *job, Entry *out) noexcept {
+        Lane &lane = lanes[wish.lane];
+        if (closed_until != 0 || lane.running >= lane.most) return false;
+        for (auto level = lane.levels.begin(); level != lane.levels.end(); ++level) {
+            auto place = level->second.find(wish.arrival);
+            if (place == level->second.end() || place->second.job != job) continue;
+            *out = unseat(lane, level, place);
+            out->nested = true;
+            ++nested;
+            begin(lane, *out);
+            return true;
+        }
+        return false;
     }
 
     // What was picked has stopped running; with its key, unless it will come again.
     void put_down(const Entry &entry, bool comes_again) noexcept {
         --lanes[entry.lane].running;
         --running;
+        nested -= entry.nested;
         if (!comes_again) free_key(entry);
         look();
     }
@@ -212,7 +236,9 @@ public:
         Lane &lane = lanes[entry.lane];
         lane.pass -= 1.0 / lane.weight;
         put_down(entry, true);
-        if (!add(entry)) return false;
+        Entry again = entry;
+        again.nested = false;
+        if (!add(again)) return false;
         if (entry.judged) judging.sub(1);
         return true;
     }

@@ -91,6 +91,17 @@ cdef inline PyObject* take_next(Core* core, Entry* place) noexcept nogil:
     return job
 
 
+cdef inline bint take_nested(Core* core, PyObject* job, Entry* wish, Entry* place) noexcept nogil:
+    # A certain job, by a worker that would wait for it: as take_next.  False: it may not start now, or has started.
+    cdef bint found
+    core.shelf.lock.lock()
+    found = core.shelf.pick_nested(wish[0], job, place)
+    core.shelf.lock.unlock()
+    if found:
+        tell_if_runnable(core)              # to its lane counts as a worker what no worker is
+    return found
+
+
 cdef inline PyObject* take_unstarted(Core* core, Which which, uint64_t lane=0) noexcept nogil:
     # A job that has not started, to be resolved without being run; NULL: none.
     cdef PyObject* job = NULL
@@ -138,6 +149,8 @@ cdef inline Put shelf_put(Core* core, PyObject* job, Entry* wish) noexcept nogil
         entry.arrival = core.shelf.arrivals
         if not core.shelf.add(entry):
             put = NO_MEMORY
+        elif wish != NULL:
+            wish.arrival = entry.arrival
     if put == PUT:
         core.shelf.direct.add(1)
     core.shelf.lock.unlock()
@@ -279,6 +292,7 @@ cdef inline void configure_like(Core* core, Core* other) noexcept:
     # What a face has set, for its next core.
     cdef size_t i
     core.min_workers.store(other.min_workers.load())
+    core.max_spares = other.max_spares
     core.idle_ns = other.idle_ns
     core.elastic.store(other.elastic.load())
     core.watched = other.watched

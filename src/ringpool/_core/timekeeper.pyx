@@ -15,6 +15,7 @@ from libcpp cimport bool
 
 from ringpool._core.core cimport core_release, unfinished
 from ringpool._core.engine cimport Engine, core_of_pool
+from ringpool._core.future cimport FutureBase, extension_of
 from ringpool._core.layout cimport Core, Entry, Objects, Timer, now_ns, object_put
 from ringpool._core.parking cimport gate_wake_all, sleep_until_woken
 from ringpool._core.python cimport Py_DECREF, Py_INCREF
@@ -105,6 +106,7 @@ cdef int64_t _make_due(Core* core, Objects* calls, uint32_t* moved) noexcept:
                 break
         elif timer.entry.job != NULL:
             shelf_arrive(core, &timer.entry)
+            extension_of(<FutureBase>timer.entry.job).wish.arrival = timer.entry.arrival
             moved[0] += 1
         elif core.shelf.closed_until <= now:
             core.shelf.closed_until = 0     # what a rate limit has held back

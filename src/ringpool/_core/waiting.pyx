@@ -1,11 +1,21 @@
-"""A wait inside of a job for another job of the same pool: run in place, made up for, or refused."""
+"""A wait inside of a job: for a job of the same pool run in place or made up for, and refused if it could never end."""
 
 from cpython.object cimport PyObject
 from libc.stdint cimport uint32_t
 
+from ringpool._core.deadlock cimport (
+    CYCLE,
+    LANE_IS_FULL,
+    MAY_END,
+    Verdict,
+    begin_wait,
+    end_wait,
+    look_for_workers,
+)
 from ringpool._core.future cimport (
     PENDING,
     PHASE,
+    RUNNING,
     FutureBase,
     extension_of,
     future_lock,
@@ -14,10 +24,19 @@ from ringpool._core.future cimport (
     future_unlock,
     is_planned,
 )
-from ringpool._core.layout cimport Core, Held, Here, Worker, roster_put, roster_retire
-from ringpool._core.python cimport Py_DECREF, Py_XINCREF, current_thread_state
-from ringpool._core.run cimport run_in_fresh_context
-from ringpool._core.worker cimport calling_thread, hire_spare, may_run_here, seat_of_this_thread, works_for
+from ringpool._core.layout cimport Core, Here, Objects, Standing, Worker, roster_put, roster_retire
+from ringpool._core.python cimport Py_DECREF, Py_XDECREF, Py_XINCREF, current_thread_state
+from ringpool._core.shelf cimport take_nested
+from ringpool._core.worker cimport (
+    calling_thread,
+    hire_spare,
+    may_run_here,
+    run_on_top,
+    run_planned_on_top,
+    seat_of_this_thread,
+    tell_of_no_spare,
+    works_for,
+)
 
 from ringpool._core.future import set_worker_hooks
 
@@ -25,36 +44,77 @@ cdef extern from "Python.h":
     int Py_EnterRecursiveCall(const char*) except -1
     void Py_LeaveRecursiveCall() noexcept
 
+cdef enum:
+    DEEPEST = 32        # jobs with a plan that run in place of each other: then a spare goes on, with a stack of its own
 
-def before_wait(FutureBase job, bint forever):
+cdef object refusal = None
+
+
+def refuse_waits_with(function):
+    """
+    *function* makes the error of a wait that could never end: of "cycle", "lane" or "workers" and a list.
+
+    Of a cycle it is who waits for the next, to the first again, where behind a
+    None stands who holds the key of the one before it; else who waits, and for
+    what. Each is the function of a job.
+    """
+    global refusal
+    refusal = function
+
+
+def before_wait(FutureBase job, bint forever, bint among=False):
     """
     Called by a thread before it waits for a job, *forever* or for a time: runs
     that job in place where the wait could not end, unless somebody else has
     started it, or sees to it that a worker is left for it; true: who waits is to
-    say when that is over. Raises DeadlockError where nobody could start it.
+    say when that is over. Raises DeadlockError where that could never be.
+    *among*: the wait is for one of several jobs, and may end without this one.
 
-    That is on a worker of the same pool, and in a signal handler that stands on
-    top of a submit which is starting the pool's first worker.
+    To run it is for a worker of the same pool, and for a signal handler that
+    stands on top of a submit which is starting the pool's first worker.
     """
     cdef Here* here = calling_thread()
     cdef Core* core = here.core if here.core != NULL else here.hiring
-    cdef Worker* me = here.worker
-    if core == NULL or job.unrun != &core.unrun or not may_run_here(core):
+    cdef bint works
+    cdef Verdict verdict = MAY_END
+    cdef Objects path
+    if core == NULL:
         return False
-    if is_planned(job):
-        # Its key, its lane and its back-off are the shelf's business.
-        if forever and _has_key_of(me, job):
-            _refuse_to_wait(job, False)
-        if not works_for(core):
+    works = works_for(core)
+    if job.unrun == &core.unrun and may_run_here(core) and _is_pending(job):
+        if not is_planned(job):
+            if _run_in_place(core, here, job):
+                return False
+        elif works and forever and _run_planned_in_place(core, here, job):
             return False
-        try:
-            if forever and not _begin_wait(core, me, job):
-                _refuse_to_wait(job, True)
-            hire_spare(job)
-        except BaseException:
-            after_wait()
-            raise
-        return True
+    if here.worker == NULL or not (forever or works):
+        return False
+    try:
+        if forever:
+            verdict = begin_wait(core, here, job, works, &path)
+        if among:
+            end_wait(here)              # nobody is to rely on it
+        if verdict == MAY_END and works and _is_pending(job) and not hire_spare(job):
+            if forever and not among:
+                verdict = look_for_workers(core, here, &path)
+            if verdict == MAY_END:
+                tell_of_no_spare()
+        if verdict != MAY_END:
+            _refuse(verdict, path)
+    except BaseException:
+        after_wait()
+        raise
+    return True
+
+
+cdef bint _is_pending(FutureBase job) noexcept:
+    return job.state.load() & PHASE == PENDING
+
+
+cdef bint _run_in_place(Core* core, Here* here, FutureBase job) except -1:
+    # False: somebody else has started it.
+    cdef Worker* me = here.worker
+    cdef bint started
     Py_EnterRecursiveCall(" while a job waits for a job")
     try:
         if me == NULL:
@@ -63,77 +123,74 @@ def before_wait(FutureBase job, bint forever):
                 del me
                 raise MemoryError
             me.thread = current_thread_state()
-        if future_start(job):
+        started = future_start(job)
+        if started:
             core.unrun.tombstones.add(1)
-            if run_in_fresh_context(core, me, job):
+            if run_on_top(core, me, job):
                 future_run_callbacks(job)
         if here.worker == NULL:
             roster_retire(core, me)
     finally:
         Py_LeaveRecursiveCall()
-    return False
+    return started
 
 
-cdef bint _has_key_of(Worker* me, FutureBase job) noexcept:
-    # Does a job that stands on this worker's stack hold the key behind which `job`
-    # waits?
-    cdef Held* held = me.held if me != NULL and extension_of(job).wish.keyed else NULL
-    while held != NULL:
-        if held.place.keyed and held.place.key == extension_of(job).wish.key:
-            return True
-        held = held.outer
-    return False
+cdef bint _run_planned_in_place(Core* core, Here* here, FutureBase job) except -1:
+    # False: it may not start yet, is to be tried again, or its time limit is to end this wait too.
+    cdef uint32_t depth = 0
+    cdef const Standing* place = here.standing
+    while place != NULL:
+        depth += 1
+        place = place.outer
+    if extension_of(job).limited or depth >= DEEPEST:
+        return False
+    Py_EnterRecursiveCall(" while a job waits for a job")
+    try:
+        while take_nested(core, <PyObject*>job, &extension_of(job).wish, &here.worker.place):
+            run_planned_on_top(core, here.worker, <PyObject*>job)
+    finally:
+        Py_LeaveRecursiveCall()
+    return not _is_pending(job)
 
 
-cdef bint _begin_wait(Core* core, Worker* me, FutureBase job) noexcept:
-    # A wait without limit.  False: it would not end, since its lane is full of jobs
-    # that wait for jobs of that lane.  What they wait for is seen to be pending under
-    # the lock under which they say that they wait no more.
-    cdef uint32_t still = 0
-    cdef uint32_t most
-    cdef Held* held = me.held
+cdef int _refuse(Verdict verdict, Objects& path) except -1:
+    # Takes over the references in path.
     cdef size_t i
-    core.roster_lock.lock()
-    me.waits_for = <PyObject*>job
-    me.waits_lane = extension_of(job).wish.lane
-    me.waits_places = 0
-    while held != NULL:
-        me.waits_places += held.place.lane == me.waits_lane
-        held = held.outer
-    most = core.shelf.lanes[me.waits_lane].most
-    for i in range(core.roster.size()):
-        if core.roster[i].waits_for != NULL and core.roster[i].waits_lane == me.waits_lane:
-            if (<FutureBase>core.roster[i].waits_for).state.load() & PHASE == PENDING:
-                still += core.roster[i].waits_places
-    core.roster_lock.unlock()
-    return still < most
+    functions = [None if path[i] == NULL else _function_of(<FutureBase>path[i]) for i in range(path.size())]
+    for i in range(path.size()):
+        Py_XDECREF(path[i])
+    if verdict == CYCLE:
+        raise refusal("cycle", functions)
+    raise refusal("lane" if verdict == LANE_IS_FULL else "workers", functions)
+
+
+cdef object _function_of(FutureBase job):
+    # What it calls, its plan if it has one; of a job that has ended, itself.
+    cdef uint32_t state = future_lock(job)
+    cdef PyObject* function = job.call[0] if state & PHASE <= RUNNING else NULL
+    Py_XINCREF(function)
+    future_unlock(job, state)
+    if function == NULL:
+        return job
+    found = <object>function
+    Py_DECREF(function)
+    return found
 
 
 def after_wait():
-    """Called by a worker after a wait for which before_wait returned true."""
-    cdef Core* core = calling_thread().core
-    core.roster_lock.lock()
-    calling_thread().worker.waits_for = NULL
-    seat_of_this_thread().waits_in = NULL
-    core.roster_lock.unlock()
-
-
-cdef _refuse_to_wait(FutureBase job, bint full):
-    # Its plan says so, and how.
-    cdef uint32_t state = future_lock(job)
-    cdef PyObject* plan = job.call[0] if state & PHASE == PENDING else NULL
-    Py_XINCREF(plan)
-    future_unlock(job, state)
-    if plan == NULL:
-        return
-    waited_for = <object>plan
-    Py_DECREF(plan)
-    waited_for.refuse_wait(full)
+    """Called by a thread after a wait for which before_wait returned true."""
+    cdef Here* here = calling_thread()
+    end_wait(here)
+    if works_for(here.core):
+        here.core.roster_lock.lock()
+        seat_of_this_thread().waits_in = NULL
+        here.core.roster_lock.unlock()
 
 
 def before_a_foreign_wait(FutureBase job):
     """Called by a thread before it waits for a job in the standard library's way."""
-    hire_spare(job)
+    if not hire_spare(job):
+        tell_of_no_spare()
 
 
 set_worker_hooks(before_wait, after_wait, before_a_foreign_wait)

@@ -169,12 +169,15 @@ cdef class StopFlag:
 
 cdef int hire(Core* core, object initializer, object finalizer, set threads, object name) except -1
 cdef hire_for_queued(Core* core, initializer, finalizer, set threads, name, bint draining=*)
-cdef hire_spare(FutureBase job)
+cdef bint hire_spare(FutureBase job) except -1
+cdef tell_of_no_spare()
 cdef make_up_for_waits(Core* core, initializer, finalizer, set threads, prefix, bint due=*)
 cdef bint on_worker_of(Core* core) noexcept
 cdef bint works_for(Core* core) noexcept
 cdef bint keeps_time_of(Core* core) noexcept
 cdef bint run_in_place(Core* core, Worker* me, FutureBase job) noexcept
+cdef bint run_on_top(Core* core, Worker* me, FutureBase job) noexcept
+cdef void run_planned_on_top(Core* core, Worker* me, PyObject* job) noexcept
 cdef bint is_hiring_for(Core* core) noexcept
 cdef bint may_run_here(Core* core) noexcept
 # of this thread: what it knows of itself is worker.pyx's, since each module has its own this_thread()

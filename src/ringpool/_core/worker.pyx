@@ -11,12 +11,13 @@ from cpython.object cimport PyObject
 from libc.stdint cimport int32_t, uint32_t
 
 from ringpool._core.core cimport core_close, core_release, unfinished
-from ringpool._core.future cimport FutureBase
+from ringpool._core.future cimport FutureBase, is_served_by
 from ringpool._core.layout cimport (
     FOREVER,
     Core,
     Held,
     Here,
+    Standing,
     Waiter,
     Word,
     Worker,
@@ -32,7 +33,7 @@ from ringpool._core.ring cimport ring_is_closed
 from ringpool._core.shelf cimport allow_workers, work_ready
 
 from ringpool._core.resolve cimport resolve_queued
-from ringpool._core.run cimport fresh_context, run_in_fresh_context
+from ringpool._core.run cimport enter_fresh_context, fresh_context, leave_context, run_in_fresh_context
 
 cdef enum:
     NEW, ALIVE, ABANDONED
@@ -242,25 +243,57 @@ cdef hire_for_queued(Core* core, initializer, finalizer, set threads, name, bint
         pass                                    # the least number of workers is there
 
 
-cdef hire_spare(FutureBase job):
+cdef bint hire_spare(FutureBase job) except -1:
     # By a worker before it waits, in a way we cannot serve in place, for a job of
-    # its own pool: one more worker empties the queue and leaves.
+    # its own pool: one more worker empties the queue and leaves.  False: there are
+    # as many as there may be, and none is hired.
     cdef Core* core = this_thread().core
     cdef WorkerMain mine
     cdef uint32_t expected = 0
-    if core == NULL or job.unrun != &core.unrun or not works_for(core):
-        return
+    cdef bint ours
+    if core == NULL or not works_for(core):
+        return True
+    ours = job.unrun == &core.unrun
+    if not ours and not is_served_by(job, core):
+        return True
     mine = <WorkerMain>this_thread().main
     core.roster_lock.lock()
     mine.worker.waits_in = mine.worker.current.relaxed()
     core.roster_lock.unlock()
     if core.idlers.count.load() and (work_ready(core) or core.shelf.lanes.size() == 1):
-        return                              # an idle worker has been woken, or will be; none is set aside
+        return True                         # an idle worker has been woken, or will be; none is set aside
+    if not ours and not work_ready(core):
+        return core.spares.load() < core.max_spares     # who puts the job that ends it makes up for this wait
     if not mine.has_spare.cas(expected, 1):
-        return
+        # Unless that one waits itself.
+        make_up_for_waits(core, mine.initializer, mine.finalizer, mine.threads, mine.prefix)
+        return core.spares.load() < core.max_spares
+    if not _may_hire_spare(core):
+        mine.has_spare.store(0)
+        return False
     interrupted = _start_spare(core, mine, mine.initializer, mine.finalizer, mine.threads, mine.prefix)
     if interrupted is not None:
         raise interrupted
+    return True
+
+
+cdef tell_of_no_spare():
+    # Once for each pool: a worker waits, and no other takes its place.
+    cdef Core* core = this_thread().core
+    if not core.short_of_spares.exchange(1):
+        logger.warning(
+            "%s: a job waits for another, and no spare worker takes its place: there may be %d of them",
+            (<WorkerMain>this_thread().main).prefix, core.max_spares,
+        )
+
+
+cdef bint _may_hire_spare(Core* core) noexcept:
+    # True: it is counted as one of them.
+    cdef uint32_t spares = core.spares.load()
+    while spares < core.max_spares:
+        if core.spares.cas(spares, spares + 1):
+            return True
+    return False
 
 
 cdef make_up_for_waits(Core* core, initializer, finalizer, set threads, prefix, bint due=False):
@@ -281,6 +314,8 @@ cdef make_up_for_waits(Core* core, initializer, finalizer, set threads, prefix, 
     core.roster_lock.unlock()
     if core.started.load() + core.spares.load() >= core.max_workers.load() + core.gone.load() + waiting:
         return                              # and so does who is at work, or leaves: it looks once more
+    if not _may_hire_spare(core):
+        return                              # the next that is free takes it
     nobody = WorkerMain()
     nobody.has_spare.store(1)
     try:
@@ -290,8 +325,7 @@ cdef make_up_for_waits(Core* core, initializer, finalizer, set threads, prefix, 
 
 
 cdef _start_spare(Core* core, WorkerMain of, initializer, finalizer, set threads, prefix):
-    # As _start.  The caller has set has_spare.
-    core.spares.add(1)
+    # As _start.  The caller has counted it, and set has_spare.
     allow_workers(core, 0, 0, 0)
     try:
         return _start(core, initializer, finalizer, of, threads, prefix)
@@ -377,6 +411,8 @@ cdef bint run_in_place(Core* core, Worker* me, FutureBase job) noexcept:
     cdef Worker* worker_before = here.worker
     cdef PyObject* main_before = here.main
     cdef bint watched
+    cdef Standing standing
+    _stand_still(&standing)
     if core_before != core:
         here.main = NULL
     elif worker_before != NULL:
@@ -388,7 +424,39 @@ cdef bint run_in_place(Core* core, Worker* me, FutureBase job) noexcept:
     here.core = core_before
     here.worker = worker_before
     here.main = main_before
+    here.standing = standing.outer
     return watched
+
+
+cdef bint run_on_top(Core* core, Worker* me, FutureBase job) noexcept:
+    # As run_started, in place of a wait for it.
+    cdef Standing standing
+    cdef bint watched
+    _stand_still(&standing)
+    watched = run_in_fresh_context(core, me, job)
+    this_thread().standing = standing.outer
+    return watched
+
+
+cdef void run_planned_on_top(Core* core, Worker* me, PyObject* job) noexcept:
+    # As run_planned, in place of a wait for it.
+    cdef Standing standing
+    _stand_still(&standing)
+    if core.copies_context:
+        enter_fresh_context()
+    run_planned(core, me, job)
+    if core.copies_context:
+        leave_context()
+    this_thread().standing = standing.outer
+
+
+cdef void _stand_still(Standing* standing) noexcept:
+    # The current job, while another runs.
+    cdef Here* here = &this_thread()
+    standing.outer = here.standing
+    standing.job = here.worker.current.relaxed() if here.worker != NULL else NULL
+    if standing.job != NULL:
+        here.standing = standing
 
 
 cdef void belong_to(Core* core) noexcept:
