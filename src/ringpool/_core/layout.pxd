@@ -173,6 +173,7 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         Word[int64_t] began
         Entry place
         Held* held
+        PyObject* judges
         int64_t delay
         int32_t number
         Word[int64_t] born
