@@ -127,6 +127,7 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         uint64_t total() noexcept
         PyObject* stranded
         void look() noexcept
+        bint lacks_worker() noexcept
         void strand(PyObject*) noexcept
         PyObject* take_stranded() noexcept
         bint add(Entry) noexcept
