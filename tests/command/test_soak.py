@@ -216,7 +216,7 @@ def test_a_call_too_many_or_too_few_is_complained_of(calls, complaint):
 def test_an_end_too_many_or_too_few_is_complained_of():
     page = page_of(ended(0), ended(1), ended(2))
     page.ended[1] = page.ended[0]
-    assert page.check()[1] == ["did not end exactly once: 100, 101"]
+    assert page.check()[1] == ["did not end exactly once: 100, 101", "3 ends of 3 jobs"]
 
 
 def test_what_ended_as_it_cannot_have_is_complained_of():
