@@ -279,6 +279,44 @@ in_child(child)
 
 
 @needs_fork
+@pytest.mark.parametrize("way", ["given to an idle worker", "being judged"])
+def test_in_a_forked_child_what_a_worker_has_taken_and_not_started_has_failed(lines_of, way):
+    """
+    In neither the queue nor anybody's hands, it would be pending for ever.
+    """
+    lines = lines_of(f"""
+asked, go_on = threading.Event(), threading.Event()
+
+def rate_limit():
+    asked.set()
+    go_on.wait(20)
+
+def child():
+    say(isinstance(job.exception(20), BrokenExecutor))
+
+if {way == "being judged"}:
+    queue = WorkerQueue(1, 8, rate_limit=rate_limit)
+    job = queue.submit(int, "7")
+    asked.wait(20)
+    in_child(child)
+else:
+    queue = WorkerQueue(1, 8, dispatch="ready")
+    for _ in range(20):
+        queue.submit(int).result(20)
+        while not queue.stats().idle:
+            pass
+        sys.setswitchinterval(10)           # the worker is not to come to it
+        job = queue.submit(int, "7")
+        in_child(child)
+        sys.setswitchinterval(0.005)
+go_on.set()
+say(job.result(20), queue.stop(20).complete)
+""")
+    times = 1 if way == "being judged" else 20
+    assert lines == ["True", "child ended with 0"] * times + ["7 True"]
+
+
+@needs_fork
 def test_a_process_forks_under_load_again_and_again(lines_of):
     """
     Whatever other threads were doing at that moment, each child's queue works.

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+import ringpool
+
 SOURCE = Path(__file__).parents[1] / "src" / "ringpool"
 pytestmark = pytest.mark.skipif(not SOURCE.is_dir(), reason="tests of an installed wheel: the source tree is not here")
 
@@ -87,6 +89,14 @@ def test_what_measures_knows_only_what_everybody_does(path):
     """Rivals are to be compared by their public names, and from wherever they are compared."""
     ours = {name for name in imported(path) if name.startswith("ringpool.")}
     assert all(name == "ringpool.version" or name.startswith("ringpool.bench") for name in ours)
+
+
+@pytest.mark.parametrize("path", sorted((SOURCE / "soak").glob("*.py")), ids=lambda path: path.stem)
+def test_what_soaks_knows_only_what_everybody_does(path):
+    """Pools are to be held to what they promise by their public names."""
+    ours = {name for name in imported(path) if name.startswith("ringpool.")}
+    public = {f"ringpool.{name}" for name in ringpool.__all__}
+    assert all(name in public or name.startswith("ringpool.soak") for name in ours)
 
 
 @pytest.mark.parametrize("path", sorted((SOURCE / "_core").glob("*.p[yx][xd]")), ids=lambda path: path.name)

@@ -172,6 +172,31 @@ def test_an_idle_worker_that_is_set_aside_for_another_lane_is_no_help(dispatch, 
         assert queue.submit(Job(parent, lane="bulk")).result(WAIT) == 7
 
 
+def test_an_idle_worker_that_is_woken_for_another_lane_is_no_help(dispatch, wait):
+    """
+    Nor once it has run what it was woken for: who was relied on when the wait began sees to it before he sleeps.
+    """
+    lanes = {"bulk": Lane(), "web": Lane(reserve=2)}
+    interval = sys.getswitchinterval()
+    with WorkerQueue(3, 8, dispatch=dispatch, lanes=lanes) as queue:
+        all_of_them = threading.Barrier(3)
+        for job in [queue.submit(Job(all_of_them.wait, lane="web")) for _ in range(3)]:
+            job.result(WAIT)  # now all workers are there
+
+        def parent():
+            while queue.stats().idle < 2:
+                pass
+            sys.setswitchinterval(10)  # one is woken and does not come to it yet, the other one stays idle
+            queue.submit(Job(int, lane="web"))
+            inner = queue.submit(Job(int, "7", lane="bulk"))
+            return wait(inner)
+
+        try:
+            assert queue.submit(Job(parent, lane="bulk")).result(WAIT) == 7
+        finally:
+            sys.setswitchinterval(interval)
+
+
 @pytest.mark.parametrize("way", ["group", "race"])
 def test_a_group_or_race_in_a_job_of_the_same_key_is_refused(dispatch, way):
     """

@@ -4,11 +4,11 @@ import argparse
 import signal
 import sys
 
-from ringpool.commands import bench, run
+from ringpool.commands import bench, run, soak
 from ringpool.commands.trouble import say
 from ringpool.version import version
 
-COMMANDS = (run, bench)
+COMMANDS = (run, bench, soak)
 
 
 class Parser(argparse.ArgumentParser):

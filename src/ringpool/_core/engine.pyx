@@ -37,6 +37,7 @@ from ringpool._core.layout cimport (
     Objects,
     Ring,
     Waiter,
+    Worker,
     gate_begin_anew,
     object_put,
 )
@@ -253,9 +254,8 @@ cdef class Engine:
         # What a thread of the parent's had claimed and not published never comes.
         old.ring.head.store(old.ring.tail.load() & ~CLOSED_BIT)
         for i in range(old.roster.size()):
-            job = old.roster[i].current.load()
-            if job != NULL and old.roster[i] != this_worker():
-                _fail_after_fork(<FutureBase>job)
+            if old.roster[i] != this_worker():
+                _fail_with_its_worker(old.roster[i])
 
     # ---- finished futures --------------------------------------------------------------
 
@@ -405,6 +405,20 @@ cdef _call_as_objects(Objects& call):
         Py_XDECREF(call[i])
     positional = len(values) - len(names)
     return values[0], tuple(values[1:positional]), dict(zip(names, values[positional:]))
+
+
+cdef _fail_with_its_worker(Worker* gone):
+    # Whatever a worker of the parent's had taken: it runs it, asks whether it may start, or has not looked yet.
+    cdef PyObject* job = gone.current.load()
+    if job != NULL:
+        _fail_after_fork(<FutureBase>job)
+    if gone.judges != NULL:
+        _fail_after_fork(<FutureBase>gone.judges)
+    job = gone.inbox.job
+    if job != NULL:
+        gone.inbox.job = NULL
+        _fail_after_fork(<FutureBase>job)
+        Py_DECREF(job)
 
 
 cdef _fail_after_fork(FutureBase job):

@@ -136,6 +136,7 @@ struct alignas(LINE) Worker {
     Word<std::int64_t> began;       // when it began that job, for queues that are watched
     Entry place;                    // what it took from the shelf and has not put down; job: NULL when from the ring
     Held *held = nullptr;           // the innermost
+    struct _object *judges = nullptr;       // the job that it has taken and asks about, whether it may start
     std::int64_t delay = -1;        // after the attempt just made: ns until the next one; negative: none
     std::int32_t number = -1;       // its seat, from 0; negative: it is no worker. Under roster_lock until it runs
     Word<std::int64_t> born;        // when its thread began to work; 0: not yet

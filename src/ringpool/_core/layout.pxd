@@ -129,6 +129,7 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         uint64_t total() noexcept
         PyObject* stranded
         void look() noexcept
+        bint lacks_worker() noexcept
         void strand(PyObject*) noexcept
         PyObject* take_stranded() noexcept
         bint add(Entry) noexcept
@@ -181,6 +182,7 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         Word[int64_t] began
         Entry place
         Held* held
+        PyObject* judges
         int64_t delay
         int32_t number
         Word[int64_t] born

@@ -39,12 +39,16 @@ cdef void run_planned(Core* core, Worker* me, PyObject* job) noexcept:
     cdef Held held
     cdef int64_t hold = -1
     cdef int64_t delay
+    cdef PyObject* outer
     held.place = &place
     held.outer = me.held
     me.held = &held
     me.place.job = NULL                         # what a wait inside of it may take has its own
     if place.judged:
+        outer = me.judges
+        me.judges = job
         hold = _judge(<FutureBase>job, place.since)
+        me.judges = outer
         if hold >= 0 and shelf_put_back(core, &place, hold):
             me.held = held.outer
             return

@@ -158,6 +158,15 @@ public:
     // Brings `runnable` up to date; ends every change.
     void look() noexcept { runnable.store(stranded || (closed_until == 0 && next_lane() != nullptr)); }
 
+    // Would one worker more find a job that none finds now, since lanes have set aside those that there may be?
+    bool lacks_worker() noexcept {
+        if (closed_until != 0 || next_lane()) return false;
+        ++workers;
+        bool found = next_lane() != nullptr;
+        --workers;
+        return found;
+    }
+
     void strand(_object *job) noexcept {
         stranded = job;
         waiting.add(1);

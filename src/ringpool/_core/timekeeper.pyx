@@ -60,15 +60,14 @@ cdef class TimekeeperMain:
         # Until the queue has nothing left to do.
         cdef Objects calls
         cdef int64_t due
-        cdef uint32_t moved
         cdef bint closed
         while True:
             closed = ring_is_closed(&core.ring)
-            due = _make_due(core, &calls, &moved)
+            due = _make_due(core, &calls)
             if core.elastic.load() and work_ready(core):
                 # Of the workers there may be, some have left, and the others may be busy.
                 hire_for_queued(core, self.initializer, self.finalizer, self.threads, self.prefix)
-            make_up_for_waits(core, self.initializer, self.finalizer, self.threads, self.prefix, moved != 0)
+            make_up_for_waits(core, self.initializer, self.finalizer, self.threads, self.prefix)
             _call(&calls)
             if closed and unfinished(core) == 0:
                 return
@@ -91,12 +90,12 @@ cdef void _call(Objects* calls) noexcept:
     calls.clear()
 
 
-cdef int64_t _make_due(Core* core, Objects* calls, uint32_t* moved) noexcept:
-    # The next due time; FOREVER, which is negative: none.  moved: so many may start now.
+cdef int64_t _make_due(Core* core, Objects* calls) noexcept:
+    # The next due time; FOREVER, which is negative: none.
     cdef Timer timer
     cdef int64_t now, next_due
     cdef bool soonest = False
-    moved[0] = 0
+    cdef uint32_t moved = 0                 # so many may start now
     core.shelf.lock.lock()
     now = now_ns()
     while core.shelf.take_due(now, &timer):
@@ -107,14 +106,14 @@ cdef int64_t _make_due(Core* core, Objects* calls, uint32_t* moved) noexcept:
         elif timer.entry.job != NULL:
             shelf_arrive(core, &timer.entry)
             extension_of(<FutureBase>timer.entry.job).wish.arrival = timer.entry.arrival
-            moved[0] += 1
+            moved += 1
         elif core.shelf.closed_until <= now:
             core.shelf.closed_until = 0     # what a rate limit has held back
             core.shelf.look()
-            moved[0] += 1
+            moved += 1
     next_due = core.shelf.next_due()
     core.shelf.lock.unlock()
-    for _ in range(moved[0]):
+    for _ in range(moved):
         tell_workers(core)
     return next_due
 

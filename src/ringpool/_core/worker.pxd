@@ -81,6 +81,8 @@ cdef inline bint work(Core* core, Worker* me, object safe_point) noexcept:
         list_idle(&core.idlers, me)
         if has_something_to_do(core) and unlist_idle(&core.idlers, me):
             continue
+        if core.planned.relaxed() and core.shelf.waiting.load():
+            make_up_before_sleep()              # once listed, so that who begins to wait sees us, or we see him
         tell_if_quiet(core)
         if park_idle(core, me):
             continue
@@ -171,7 +173,8 @@ cdef int hire(Core* core, object initializer, object finalizer, set threads, obj
 cdef hire_for_queued(Core* core, initializer, finalizer, set threads, name, bint draining=*)
 cdef bint hire_spare(FutureBase job) except -1
 cdef tell_of_no_spare()
-cdef make_up_for_waits(Core* core, initializer, finalizer, set threads, prefix, bint due=*)
+cdef make_up_for_waits(Core* core, initializer, finalizer, set threads, prefix)
+cdef void make_up_before_sleep() noexcept
 cdef bint on_worker_of(Core* core) noexcept
 cdef bint works_for(Core* core) noexcept
 cdef bint keeps_time_of(Core* core) noexcept

@@ -296,17 +296,17 @@ cdef bint _may_hire_spare(Core* core) noexcept:
     return False
 
 
-cdef make_up_for_waits(Core* core, initializer, finalizer, set threads, prefix, bint due=False):
-    # After jobs became ready that no producer has hired for, and maybe all workers
-    # wait for just these: while fewer than max_workers are at work, a spare helps.
+cdef make_up_for_waits(Core* core, initializer, finalizer, set threads, prefix):
+    # After jobs became ready that no producer has hired for, or before the last who
+    # could run them sleeps, since it is set aside for others.  Maybe all workers wait
+    # for just these jobs: while fewer than max_workers are at work, a spare helps.
     cdef WorkerMain nobody
     cdef uint32_t waiting = 0
     cdef size_t i
-    # due: what has become so may lack just a worker that no lane has set aside.
     if work_ready(core):
         if core.idlers.count.load() or core.idlers.searching.load():
             return                          # who looks for work finds it
-    elif not due or core.shelf.lanes.size() == 1 or not core.shelf.waiting.load():
+    elif not _lacks_worker(core):
         return
     core.roster_lock.lock()
     for i in range(core.roster.size()):
@@ -322,6 +322,21 @@ cdef make_up_for_waits(Core* core, initializer, finalizer, set threads, prefix, 
         _start_spare(core, nobody, initializer, finalizer, threads, prefix)
     except Exception:
         pass                                # it will be tried again when one leaves, or something else is due
+
+
+cdef bint _lacks_worker(Core* core) noexcept:
+    cdef bint lacks
+    if core.shelf.lanes.size() == 1 or not core.shelf.waiting.load():
+        return False                        # nothing is set aside
+    core.shelf.lock.lock()
+    lacks = core.shelf.lacks_worker()
+    core.shelf.lock.unlock()
+    return lacks
+
+
+cdef void make_up_before_sleep() noexcept:
+    cdef WorkerMain mine = <WorkerMain>this_thread().main
+    make_up_for_waits(mine.core, mine.initializer, mine.finalizer, mine.threads, mine.prefix)
 
 
 cdef _start_spare(Core* core, WorkerMain of, initializer, finalizer, set threads, prefix):
