@@ -103,13 +103,26 @@ class Plan:
     # ---- from submit to start -----------------------------------------------------
 
     def watch(self, future: Future[Any]) -> None:
-        """After the job was queued: have it ended in time, and its timers with it."""
-        if self.job.delay or self.retry:
-            future.add_done_callback(self._hasten)
-        for due, call in ((self.expires, self._expire), (self.deadline, self._miss_deadline)):
-            if due is not None:
-                timer = call_at(self.queue, due, partial(call, future))
-                future.add_done_callback(partial(_call_off, self.queue, timer))
+        """After the job was queued: have it ended in time, its timers with it, and *on_done* told."""
+        settings = self.queue._settings
+        try:
+            if self.job.delay or self.retry:
+                future.add_done_callback(self._hasten)
+            if self.expires is not None:
+                self._call_at(future, self.expires, self._expire)
+            if self.deadline is not None:
+                self._call_at(future, self.deadline, self._miss_deadline)
+            if "on_done" in settings.hooks:
+                future.add_done_callback(settings.done)
+        except BaseException:  # no memory, or a signal handler raised: submit raises too, so it is not to run
+            future.cancel()
+            if self.job.delay:
+                core.make_due(self.queue, future)
+            raise
+
+    def _call_at(self, future, due, call):
+        timer = call_at(self.queue, due, partial(call, future))
+        future.add_done_callback(partial(_call_off, self.queue, timer))
 
     def _hasten(self, future):
         # Ended before it was due: its place is to be cleared now, not then. In an attempt, it has none.

@@ -346,8 +346,6 @@ class WorkerQueue(Engine):
         )  # fmt: skip
         if not plan.went_elsewhere:
             plan.watch(future)
-            if "on_done" in settings.hooks:
-                future.add_done_callback(settings.done)
         return future
 
     def _with_item(self, job, item):

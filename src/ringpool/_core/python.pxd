@@ -51,6 +51,7 @@ cdef extern from "python.hpp" namespace "ringpool":
 
 cdef extern from "Python.h":
     PyObject* PyErr_Occurred() noexcept
+    void PyErr_Clear() noexcept
     void PyErr_SetObject(PyObject*, PyObject*) noexcept
     void PyErr_SetString(PyObject*, const char*) noexcept
     PyObject* PyIter_Next(PyObject*) noexcept
@@ -60,6 +61,7 @@ cdef extern from "Python.h":
     PyObject* PyContext_CopyCurrent() except NULL
     int PyContext_Enter(PyObject*) noexcept
     int PyContext_Exit(PyObject*) noexcept
+    unsigned long PyThread_get_thread_ident() noexcept
     void Py_INCREF(PyObject*) noexcept
     void Py_DECREF(PyObject*) noexcept
     void Py_XDECREF(PyObject*) noexcept

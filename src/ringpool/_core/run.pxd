@@ -17,6 +17,7 @@ from ringpool._core.layout cimport Core, Extension, Worker, coarse_now_ns, now_n
 from ringpool._core.python cimport (
     Py_DECREF,
     Py_INCREF,
+    PyErr_Clear,
     PyContext_Enter,
     PyContext_Exit,
     PyContext_New,
@@ -103,9 +104,11 @@ cdef inline bint run_started(Core* core, Worker* me, FutureBase job, bint delive
 
 cdef inline void enter_fresh_context() noexcept:
     cdef PyObject* own = PyContext_New()
-    if own != NULL:
-        PyContext_Enter(own)
-        Py_DECREF(own)
+    if own == NULL:
+        PyErr_Clear()               # without memory the thread goes on in the interpreter's own
+        return
+    PyContext_Enter(own)
+    Py_DECREF(own)
 
 
 cdef inline void leave_context() noexcept:

@@ -141,15 +141,16 @@ def keep_time(Engine pool not None):
     cdef uint32_t nobody = 0
     if core.keepers.load() or not core.keepers.cas(nobody, 1):
         return                          # the one there looks at its timers once more before it ends
-    main = TimekeeperMain()
-    core.references.add(1)
-    main.core = core
-    main.initializer = pool._worker_initializer
-    main.finalizer = pool._worker_finalizer
-    main.threads = pool._threads
-    main.prefix = pool._thread_name_prefix
-    thread = threading.Thread(target=main, name=f"{pool._thread_name_prefix}_clock", daemon=False)
+    thread = None
     try:
+        main = TimekeeperMain()
+        core.references.add(1)
+        main.core = core
+        main.initializer = pool._worker_initializer
+        main.finalizer = pool._worker_finalizer
+        main.threads = pool._threads
+        main.prefix = pool._thread_name_prefix
+        thread = threading.Thread(target=main, name=f"{pool._thread_name_prefix}_clock", daemon=False)
         pool._threads.add(thread)
         thread.start()
     except BaseException:

@@ -28,7 +28,13 @@ from ringpool._core.layout cimport (
     this_thread,
 )
 from ringpool._core.parking cimport gate_enter, gate_leave, gate_wake_all, sleep_until_woken
-from ringpool._core.python cimport Py_DECREF, Py_INCREF, Py_XINCREF, current_thread_state
+from ringpool._core.python cimport (
+    Py_DECREF,
+    Py_INCREF,
+    Py_XINCREF,
+    PyThread_get_thread_ident,
+    current_thread_state,
+)
 from ringpool._core.ring cimport ring_is_closed
 from ringpool._core.shelf cimport allow_workers, work_ready
 
@@ -61,6 +67,8 @@ cdef class WorkerMain:
     cdef object finalizer               # called on the thread when its last job is done
     cdef set threads                    # the pool's, which lists every worker's thread
     cdef object prefix                  # of their names
+    cdef object thread                  # which runs this
+    cdef bytes short_name               # the thread's, for the system
     cdef WorkerMain spare_of            # the worker whose wait this one makes up for, or None
     cdef Word[uint32_t] has_spare
     cdef Word[uint32_t] phase           # NEW, then ALIVE or ABANDONED
@@ -73,16 +81,16 @@ cdef class WorkerMain:
             core_release(self.core)
 
     def __call__(self):
+        # Until it works nothing is allocated: jobs rely on it already.
         cdef uint32_t expected = NEW
         cdef bint left = False
         if not self.phase.cas(expected, ALIVE):
             return                          # whoever started the thread gave up on it
-        thread = threading.current_thread()
         if self.spare_of is None and not take_seat(self.core):
-            self._leave(thread)
+            self._leave()
             return
-        name_this_thread(_short_name(thread.name))
-        self.worker.ident = thread.ident
+        name_this_thread(self.short_name)
+        self.worker.ident = PyThread_get_thread_ident()
         self.worker.born.set(now_ns())
         self.worker.thread = current_thread_state()
         this_thread().core = self.core
@@ -90,7 +98,7 @@ cdef class WorkerMain:
         this_thread().main = <PyObject*>self
         if self.core.copies_context:
             fresh_context()
-        if self.initializer is not None and not self.initializer():
+        if self.initializer is not None and not _initialized(self.initializer):
             _break(self.core)
         elif self.spare_of is None:
             _be_seated(self.core, self.worker, True)
@@ -103,12 +111,12 @@ cdef class WorkerMain:
             call_quietly(self.finalizer)
         this_thread().worker = NULL
         if self.spare_of is None and left:
-            self._leave(thread)
+            self._leave()
         elif self.spare_of is None:
             self.core.gone.add(1)
         else:
             roster_retire(self.core, self.worker)
-            self.threads.discard(thread)
+            self.threads.discard(self.thread)
             self.core.spares.sub(1)
             allow_workers(self.core, 0, 0, 0)
             make_up_for_waits(self.core, self.initializer, self.finalizer, self.threads, self.prefix)
@@ -116,11 +124,11 @@ cdef class WorkerMain:
         this_thread().main = NULL
         gate_wake_all(&self.core.quiet)
 
-    cdef _leave(self, thread):
+    cdef _leave(self):
         # Before the end of the queue.  Until here its place was taken: who put a
         # job meanwhile could start nobody in its stead.
         roster_retire(self.core, self.worker)
-        self.threads.discard(thread)
+        self.threads.discard(self.thread)
         self.core.reserved.sub(1)
         if work_ready(self.core):
             hire_for_queued(self.core, self.initializer, self.finalizer, self.threads, self.prefix)
@@ -364,7 +372,6 @@ cdef object _start(Core* core, initializer, finalizer, WorkerMain spare_of, set 
         raise MemoryError
     # Spares are numbered behind the seats, so that they take no worker's number.
     _number(core, worker, 0 if spare_of is None else <int32_t>core.max_workers.load())
-    name = f"{prefix}_{worker.number}" if spare_of is None else f"{prefix}_{worker.number}_spare"
     core.references.add(1)
     main.core = core
     main.worker = worker
@@ -373,17 +380,27 @@ cdef object _start(Core* core, initializer, finalizer, WorkerMain spare_of, set 
     main.threads = threads
     main.prefix = prefix
     main.spare_of = spare_of
-    thread = threading.Thread(target=main, name=name, daemon=False, **_THREAD_OPTIONS)
     try:
-        threads.add(thread)
-        thread.start()
+        name = f"{prefix}_{worker.number}" if spare_of is None else f"{prefix}_{worker.number}_spare"
+        main.short_name = _short_name(name)
+        main.thread = threading.Thread(target=main, name=name, daemon=False, **_THREAD_OPTIONS)
+        threads.add(main.thread)
+        main.thread.start()
     except BaseException as error:
         if not main.phase.cas(expected, ABANDONED):
             return error
-        threads.discard(thread)
+        threads.discard(main.thread)
+        main.thread = None                  # they refer to each other
         roster_retire(core, worker)
         raise
     return None
+
+
+cdef bint _initialized(initializer) noexcept:
+    try:
+        return initializer()
+    except BaseException:                   # it catches what the user's raises: there is no memory to call it
+        return False
 
 
 cdef _break(Core* core):
