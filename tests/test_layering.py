@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "plan": {"_core", "checks", "errors", "future", "job", "retry", "tallies"},
     "current": {"_core", "checks", "future", "plan"},
     "overflow": {"_core", "checks", "errors", "future", "job", "plan", "tallies"},
-    "watchdog": {"_core", "observing", "tallies"},
+    "watchdog": {"_core", "lifecycle", "observing", "tallies"},
     "observing": {"_core", "histogram", "job", "plan", "stats", "tallies"},
     "mapping": {"future"},
     "progress": {"_core", "current", "future"},
