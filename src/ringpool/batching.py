@@ -217,8 +217,12 @@ class Batcher(Generic[Item, T]):
         batch.watch(contextvars.Context().run(submit, batch.run, self._fn))
 
     def _take_back(self, batch, mine):
-        with self._door:
-            self._waiting[:0] = [entry for entry in batch.entries if entry is not mine]
+        try:
+            with self._door:
+                self._waiting[:0] = [entry for entry in batch.entries if entry is not mine]
+        except MemoryError as error:
+            batch.fail(error)  # in no list any more
+            raise
         self._under_way.discard(batch)
         with suppress(RuntimeError):  # the next submit arms
             self._arm()

@@ -41,10 +41,9 @@ class Watchdog:
             call_at(queue, now() + int(self._stuck_after * 5e8), self.look)
 
     def look(self):
-        try:
+        with suppress(BaseException):  # of a handler of the user's, or no memory
             self._look()
-        finally:
-            self.again()
+        self.again()
 
     def _look(self):
         queue = self._queue()

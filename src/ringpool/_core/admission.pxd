@@ -67,11 +67,11 @@ cdef inline PyObject* make_job(Core* core, PyObject* const* call, Py_ssize_t nar
     if job == NULL:
         Py_XDECREF(context)
         raise MemoryError
-    (<FutureBase>job).context = context
     slots = (<FutureBase>job).call
     if n > INLINE:
         slots = <PyObject**>PyMem_Malloc((n + 1) * sizeof(PyObject*))
         if slots == NULL:
+            Py_XDECREF(context)
             Py_DECREF(job)
             raise MemoryError
         slots[0] = NULL
@@ -81,6 +81,7 @@ cdef inline PyObject* make_job(Core* core, PyObject* const* call, Py_ssize_t nar
         slots[i] = call[i]
     give(fn)
     (<FutureBase>job).call[0] = fn
+    (<FutureBase>job).context = context
     (<FutureBase>job).nargs = n
     if kwnames != NULL:
         give(kwnames)

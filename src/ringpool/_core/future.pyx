@@ -206,14 +206,18 @@ cdef class FutureBase:
         cdef Extension* extension = future_extension(self)
         cdef Objects callbacks
         cdef size_t i
+        cdef bint complete = True
         cdef uint32_t state = future_lock(self)
-        callbacks = extension.callbacks
+        for i in range(extension.callbacks.size()):
+            complete = complete and object_put(&callbacks, extension.callbacks[i])
         for i in range(callbacks.size()):
             Py_INCREF(callbacks[i])
         future_unlock(self, state)
         copy = [<object>callbacks[i] for i in range(callbacks.size())]
         for i in range(callbacks.size()):
             Py_DECREF(callbacks[i])
+        if not complete:
+            raise MemoryError
         return copy
 
     @property
@@ -284,7 +288,7 @@ cdef bint future_settle(FutureBase self, uint32_t allowed, uint32_t phase, PyObj
         # The standard library's wait() looks at the phase and enlists itself
         # under the condition: the phase must not change in between.
         future_unlock(self, state)
-        condition = self._condition
+        condition = <object>extension_of(self).condition
         condition.acquire()
     self.outcome = outcome
     if self.unrun != NULL and state & PHASE == PENDING:
@@ -306,11 +310,11 @@ cdef bint future_settle(FutureBase self, uint32_t allowed, uint32_t phase, PyObj
     future_unlock(self, (state & ~PHASE) | phase)
 
     if condition is not None:
+        _tell_waiters(self, phase)
         try:
-            _tell_waiters(self, phase)
             condition.notify_all()
         except Exception:
-            logger.exception("exception in a waiter for %r", self)
+            _log_waiter(self)
         finally:
             condition.release()
     if state & WATCHED:
@@ -334,16 +338,27 @@ cdef void future_settle_loudly(FutureBase self, PyObject* outcome, uint32_t fail
     Py_DECREF(outcome)
 
 
-cdef _tell_waiters(FutureBase self, uint32_t phase):
+cdef void _tell_waiters(FutureBase self, uint32_t phase) noexcept:
+    # Under the condition, so nobody else changes the list.  One that raises keeps no other from being told.
     if phase & PHASE == CANCELLED:
         return                      # the standard library tells them on the second step
-    for waiter in list(<object>extension_of(self).waiters):
-        if phase & PHASE == CANCELLED_AND_NOTIFIED:
-            waiter.add_cancelled(self)
-        elif phase & FAILED:
-            waiter.add_exception(self)
-        else:
-            waiter.add_result(self)
+    for waiter in <list>extension_of(self).waiters:
+        try:
+            if phase & PHASE == CANCELLED_AND_NOTIFIED:
+                waiter.add_cancelled(self)
+            elif phase & FAILED:
+                waiter.add_exception(self)
+            else:
+                waiter.add_result(self)
+        except Exception:
+            _log_waiter(self)
+
+
+cdef void _log_waiter(FutureBase self) noexcept:
+    try:
+        logger.exception("exception in a waiter for %r", self)
+    except BaseException:
+        pass                        # a handler of the user's, or no memory
 
 
 cdef void future_run_callbacks(FutureBase self) noexcept:

@@ -85,9 +85,9 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         bint holds_key
         bint judged
 
-    cdef cppclass Timer:
-        Entry entry
-        PyObject* call
+    cdef cppclass Call:
+        PyObject* function
+        uint64_t id
 
     cdef cppclass Lane:
         uint32_t running
@@ -117,7 +117,8 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         int64_t ageing
         bint lifo
         uint64_t arrivals
-        int64_t closed_until
+        int64_t held_until
+        bint shut
         Word[uint64_t] direct
         Word[uint64_t] waiting
         Word[uint64_t] delayed
@@ -129,22 +130,29 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         void look() noexcept
         void strand(PyObject*) noexcept
         PyObject* take_stranded() noexcept
-        bint add(Entry) noexcept
+        bint add(const Entry&) noexcept
         bint pick(Entry*) noexcept
         void put_down(const Entry&, bint) noexcept
-        bint put_back(const Entry&) noexcept
-        void free_key(const Entry&) noexcept
+        void leave(const Entry&) noexcept
+        bint come_again(const Entry&, bint) noexcept
+        bint make_node() noexcept
+        void put_back(const Entry&) noexcept
         bint pick_oldest(uint32_t, Entry*) noexcept
         bint pick_any(Entry*) noexcept
         bint pick_later(Entry*) noexcept
         bint rerank(PyObject*, int32_t) noexcept
-        uint64_t set_timer(int64_t, const Entry&, PyObject*, bool*) noexcept
-        PyObject* drop_timer(int64_t, uint64_t) noexcept
-        bint hasten(PyObject*, int64_t, Entry*) noexcept
+        bint delay(const Entry&, bool*) noexcept
+        bint hold(int64_t) noexcept
+        bint hasten(PyObject*, int64_t) noexcept
+        uint32_t make_due(int64_t) noexcept
+        uint64_t number_call() noexcept
+        bint set_call(int64_t, const Call&, bool*) noexcept
+        bint first_call(int64_t, int64_t*, Call*) noexcept
+        PyObject* drop_call(int64_t, uint64_t) noexcept
+        void put_off(int64_t, uint64_t, int64_t) noexcept
         void sweep(bint (*)(PyObject*) noexcept, Objects*) noexcept
         bint count_levels(Levels*, int64_t*) noexcept
         int64_t next_due() noexcept
-        bint take_due(int64_t, Timer*) noexcept
 
     cdef cppclass Times:
         Word[uint64_t]* counts
@@ -157,6 +165,7 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         Held* outer
 
     cdef cppclass Worker:
+        Worker() except +
         Parker parker
         Patience patience
         bint answered
@@ -200,6 +209,7 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         void clear() noexcept
 
     cdef cppclass Extension:
+        Extension() except +
         Gate gate
         Objects callbacks
         PyObject* condition
@@ -222,6 +232,7 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         Word[uint32_t] state
 
     cdef cppclass Cells:
+        Cells() except +
         Word[uint64_t] fed
         Word[uint64_t] claimed
         Word[uint32_t] unread
@@ -248,6 +259,7 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         Times runs
 
     cdef cppclass Core:
+        Core() except +
         Ring ring
         Idlers idlers
         Gate room
@@ -336,6 +348,8 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
     const int64_t FOREVER
     const int64_t PATIENT
     const int64_t NOW
+    const int64_t LATEST
+    const int64_t SOON_NS
     int64_t now_ns() noexcept
     int64_t coarse_now_ns() noexcept
     void relax() noexcept

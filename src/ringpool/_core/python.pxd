@@ -10,6 +10,7 @@ cdef extern from "python.hpp" namespace "ringpool" nogil:
     void give(PyObject*) noexcept
     void hand_over(PyObject*) noexcept
     PyThreadState* current_thread_state() noexcept
+    unsigned long ident_of_this_thread() noexcept
     PyObject* context_of(PyThreadState*) noexcept
     bint context_is_empty(PyObject*) noexcept
     bint interpreter_calls(PyThreadState*) noexcept
@@ -51,6 +52,7 @@ cdef extern from "python.hpp" namespace "ringpool":
 
 cdef extern from "Python.h":
     PyObject* PyErr_Occurred() noexcept
+    void PyErr_Clear() noexcept
     void PyErr_SetObject(PyObject*, PyObject*) noexcept
     void PyErr_SetString(PyObject*, const char*) noexcept
     PyObject* PyIter_Next(PyObject*) noexcept

@@ -108,11 +108,11 @@ cdef bint sweep(Core* core) noexcept:
 cdef resolve(Core* core, PyObject* job, broken_message):
     # Takes over the reference to a job that was taken from the queue and not started.
     try:
-        if broken_message is None:
-            future_settle(<FutureBase>job, 1 << PENDING, CANCELLED_AND_NOTIFIED, NULL)
-        else:
+        if broken_message is not None:
             fail(<FutureBase>job, BrokenThreadPool(broken_message))
     finally:
+        # Without a message; or there was no memory for the error.
+        future_settle(<FutureBase>job, 1 << PENDING, CANCELLED_AND_NOTIFIED, NULL)
         core.unrun.tombstones.sub(1)
         Py_INCREF(job)
         deliver(core, job)

@@ -165,7 +165,7 @@ cdef class StopFlag:
 cdef int hire(Core* core, object initializer, object finalizer, set threads, object name) except -1
 cdef hire_for_queued(Core* core, initializer, finalizer, set threads, name, bint draining=*)
 cdef hire_spare(FutureBase job)
-cdef make_up_for_waits(Core* core, initializer, finalizer, set threads, prefix, bint due=*)
+cdef void make_up_for_waits(Core* core, initializer, finalizer, set threads, prefix, bint due=*) noexcept
 cdef bint on_worker_of(Core* core) noexcept
 cdef bint works_for(Core* core) noexcept
 cdef bint keeps_time_of(Core* core) noexcept

@@ -27,7 +27,7 @@ from ringpool._core.layout cimport (
     this_thread,
 )
 from ringpool._core.parking cimport gate_enter, gate_leave, gate_wake_all, sleep_until_woken
-from ringpool._core.python cimport Py_DECREF, Py_XINCREF, current_thread_state
+from ringpool._core.python cimport current_thread_state, ident_of_this_thread
 from ringpool._core.ring cimport ring_is_closed
 from ringpool._core.shelf cimport allow_workers, work_ready
 
@@ -60,6 +60,8 @@ cdef class WorkerMain:
     cdef object finalizer               # called on the thread when its last job is done
     cdef set threads                    # the pool's, which lists every worker's thread
     cdef object prefix                  # of their names
+    cdef object thread                  # its own
+    cdef bytes short_name
     cdef WorkerMain spare_of            # the worker whose wait this one makes up for, or None
     cdef Word[uint32_t] has_spare
     cdef Word[uint32_t] phase           # NEW, then ALIVE or ABANDONED
@@ -72,16 +74,16 @@ cdef class WorkerMain:
             core_release(self.core)
 
     def __call__(self):
+        # Nothing may end it but the end: what needs memory was made before, or is done without.
         cdef uint32_t expected = NEW
         cdef bint left = False
         if not self.phase.cas(expected, ALIVE):
             return                          # whoever started the thread gave up on it
-        thread = threading.current_thread()
         if self.spare_of is None and not take_seat(self.core):
-            self._leave(thread)
+            self._leave()
             return
-        name_this_thread(_short_name(thread.name))
-        self.worker.ident = thread.ident
+        name_this_thread(self.short_name)
+        self.worker.ident = ident_of_this_thread()
         self.worker.born.set(now_ns())
         self.worker.thread = current_thread_state()
         this_thread().core = self.core
@@ -89,7 +91,7 @@ cdef class WorkerMain:
         this_thread().main = <PyObject*>self
         if self.core.copies_context:
             fresh_context()
-        if self.initializer is not None and not self.initializer():
+        if self.initializer is not None and not _is_ready(self.initializer):
             _break(self.core)
         if self.spare_of is None:
             left = work(self.core, self.worker, safe_point)
@@ -99,28 +101,36 @@ cdef class WorkerMain:
             call_quietly(self.finalizer)
         this_thread().worker = NULL
         if self.spare_of is None and left:
-            self._leave(thread)
+            self._leave()
         elif self.spare_of is None:
             self.core.gone.add(1)
         else:
             roster_retire(self.core, self.worker)
-            self.threads.discard(thread)
+            self.threads.discard(self.thread)
             self.core.spares.sub(1)
             allow_workers(self.core, 0, 0, 0)
             make_up_for_waits(self.core, self.initializer, self.finalizer, self.threads, self.prefix)
         this_thread().core = NULL
         this_thread().main = NULL
         gate_wake_all(&self.core.quiet)
+        self.thread = None
 
-    cdef _leave(self, thread):
+    cdef _leave(self):
         # Before the end of the queue.  Until here its place was taken: who put a
         # job meanwhile could start nobody in its stead.
         roster_retire(self.core, self.worker)
-        self.threads.discard(thread)
+        self.threads.discard(self.thread)
         self.core.reserved.sub(1)
         if work_ready(self.core):
             hire_for_queued(self.core, self.initializer, self.finalizer, self.threads, self.prefix)
         gate_wake_all(&self.core.quiet)
+
+
+cdef bint _is_ready(object initializer) noexcept:
+    try:
+        return initializer()
+    except BaseException:
+        return False                        # it catches what the user's own raises: no memory to call it
 
 
 cdef void _number(Core* core, Worker* me, int32_t number) noexcept:
@@ -254,7 +264,7 @@ cdef hire_spare(FutureBase job):
         raise interrupted
 
 
-cdef make_up_for_waits(Core* core, initializer, finalizer, set threads, prefix, bint due=False):
+cdef void make_up_for_waits(Core* core, initializer, finalizer, set threads, prefix, bint due=False) noexcept:
     # After jobs became ready that no producer has hired for, and maybe all workers
     # wait for just these: while fewer than max_workers are at work, a spare helps.
     cdef WorkerMain nobody
@@ -272,9 +282,9 @@ cdef make_up_for_waits(Core* core, initializer, finalizer, set threads, prefix, 
     core.roster_lock.unlock()
     if core.started.load() + core.spares.load() >= core.max_workers.load() + core.gone.load() + waiting:
         return                              # and so does who is at work, or leaves: it looks once more
-    nobody = WorkerMain()
-    nobody.has_spare.store(1)
     try:
+        nobody = WorkerMain()
+        nobody.has_spare.store(1)
         _start_spare(core, nobody, initializer, finalizer, threads, prefix)
     except Exception:
         pass                                # it will be tried again when one leaves, or something else is due
@@ -304,35 +314,40 @@ cdef object _start(Core* core, initializer, finalizer, WorkerMain spare_of, set 
     if not roster_put(core, worker):
         del worker
         raise MemoryError
-    # Spares are numbered behind the seats, so that they take no worker's number.
-    _number(core, worker, 0 if spare_of is None else <int32_t>core.max_workers.load())
-    name = f"{prefix}_{worker.number}" if spare_of is None else f"{prefix}_{worker.number}_spare"
-    core.references.add(1)
-    main.core = core
-    main.worker = worker
-    main.initializer = initializer
-    main.finalizer = finalizer
-    main.threads = threads
-    main.prefix = prefix
-    main.spare_of = spare_of
-    thread = threading.Thread(target=main, name=name, daemon=False, **_THREAD_OPTIONS)
     try:
-        threads.add(thread)
-        thread.start()
+        # Spares are numbered behind the seats, so that they take no worker's number.
+        _number(core, worker, 0 if spare_of is None else <int32_t>core.max_workers.load())
+        name = f"{prefix}_{worker.number}" if spare_of is None else f"{prefix}_{worker.number}_spare"
+        core.references.add(1)
+        main.core = core
+        main.worker = worker
+        main.initializer = initializer
+        main.finalizer = finalizer
+        main.threads = threads
+        main.prefix = prefix
+        main.spare_of = spare_of
+        main.short_name = _short_name(name)
+        main.thread = threading.Thread(target=main, name=name, daemon=False, **_THREAD_OPTIONS)
+        threads.add(main.thread)
+        main.thread.start()
     except BaseException as error:
         if not main.phase.cas(expected, ABANDONED):
             return error
-        threads.discard(thread)
+        threads.discard(main.thread)
+        main.thread = None
         roster_retire(core, worker)
         raise
     return None
 
 
-cdef _break(Core* core):
+cdef void _break(Core* core) noexcept:
     # An initializer failed: refuse what comes, resolve what is queued.
     core.broken.store(1)
     core_close(core)
-    resolve_queued(core, INITIALIZER_FAILED)
+    try:
+        resolve_queued(core, INITIALIZER_FAILED)
+    except BaseException:
+        logger.exception("exception while jobs were failed")
 
 
 # ---- from inside a job ------------------------------------------------------------------
