@@ -18,7 +18,7 @@ CORE = "src/ringpool/_core"
 SANITIZE = os.environ.get("RINGPOOL_SANITIZE", "")
 # in the order of a job's way, where each may use those before it
 MODULES = (
-    "future", "record", "resolve", "planned", "worker", "deadlock", "waiting", "engine", "timekeeper", "plan",
+    "future", "record", "resolve", "planned", "here", "worker", "deadlock", "waiting", "engine", "timekeeper", "plan",
     "counts", "submit", "batch", "results",
 )  # fmt: skip
 STRESS = os.environ.get("RINGPOOL_STRESS", "")

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from ringpool import DeadlockError, Job, ThreadPoolExecutor, WorkerQueue
-from ringpool._core.worker import current_future
+from ringpool._core.here import current_future
 
 WAIT = 30
 SHORT = 0.02

@@ -317,6 +317,41 @@ say(job.result(20), queue.stop(20).complete)
 
 
 @needs_fork
+@pytest.mark.parametrize("end", ["", "queue.stop()"], ids=["open", "stopped"])
+def test_in_a_forked_child_an_open_queue_is_watched_again(lines_of, end):
+    """
+    By a thread of the child's own, which ends with the queue.
+    """
+    lines = lines_of(f"""
+import logging
+
+class Keep(logging.Handler):
+    def emit(self, record):
+        told.release()
+
+told = threading.Semaphore(0)
+logging.getLogger("ringpool").addHandler(Keep())
+queue = WorkerQueue(1, 8, stuck_after=0.02)
+queue.submit(int).result(20)
+{end}
+
+def child():
+    say(threading.active_count())
+    if not {end!r}:
+        go_on = threading.Event()
+        queue.submit(go_on.wait, 20)
+        say(told.acquire(timeout=20), queue.stats().stuck)
+        go_on.set()
+        queue.stop(20)
+        say(threading.active_count())
+
+in_child(child)
+queue.stop(20)
+""")
+    assert lines == (["1"] if end else ["2", "True 1", "1"]) + ["child ended with 0"]
+
+
+@needs_fork
 def test_a_process_forks_under_load_again_and_again(lines_of):
     """
     Whatever other threads were doing at that moment, each child's queue works.

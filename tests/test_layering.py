@@ -34,7 +34,7 @@ MAY_IMPORT = {
     "deadlocks": {"_core", "checks", "errors", "job", "plan"},
     "current": {"_core", "checks", "future", "plan"},
     "overflow": {"_core", "checks", "errors", "future", "job", "plan", "tallies"},
-    "watchdog": {"_core", "observing", "tallies"},
+    "watchdog": {"_core", "lifecycle", "observing", "tallies"},
     "observing": {"_core", "future", "histogram", "job", "plan", "stats", "tallies"},
     "progress": {"_core", "current", "errors", "future"},
     "mapping": {"future", "progress"},
@@ -60,7 +60,7 @@ MAY_IMPORT = {
 }  # fmt: skip
 MAY_NAME_THE_QUEUE = ("choosing", "lobby", "observing", "overflow", "plan", "results", "watchdog")
 CORE = """
-    shown layout python ring parking shelf future record core resolve run planned worker deadlock waiting admission
+    shown layout python ring parking shelf future record core resolve run planned here worker deadlock waiting admission
     engine timekeeper plan counts submit batch results _rig _stress _scheduled
 """.split()
 

@@ -7,7 +7,7 @@ from concurrent import futures
 import pytest
 
 from ringpool import DeadlockError, Job, Lane, Retry, ThreadPoolExecutor, WorkerQueue, current_job
-from ringpool._core.worker import current_future
+from ringpool._core.here import current_future
 from ringpool.deadlocks import MAX_SPARES
 
 WAIT = 30

@@ -14,9 +14,9 @@ from typing import Any, Generic, NamedTuple, Self, TypeVar
 
 from ringpool import checks, lifecycle
 from ringpool._core.engine import Engine
+from ringpool._core.here import current_future
 from ringpool._core.plan import make_up, serve
 from ringpool._core.timekeeper import call_at, keep_time, now
-from ringpool._core.worker import current_future
 from ringpool.checks import shown
 from ringpool.errors import QueueFull, QueueStopped
 from ringpool.future import Future
@@ -222,8 +222,12 @@ class Batcher(Generic[Item, T]):
             make_up(self._queue)  # jobs that wait for its items may keep every worker
 
     def _take_back(self, batch, mine):
-        with self._door:
-            self._waiting[:0] = [entry for entry in batch.entries if entry is not mine]
+        try:
+            with self._door:
+                self._waiting[:0] = [entry for entry in batch.entries if entry is not mine]
+        except MemoryError as error:
+            batch.fail(error)  # in no list any more
+            raise
         self._under_way.discard(batch)
         with suppress(RuntimeError):  # the next submit arms
             self._arm()

@@ -6,8 +6,8 @@ from concurrent.futures import CancelledError
 from typing import Any
 
 from ringpool import checks
+from ringpool._core import here, worker
 from ringpool._core import plan as core
-from ringpool._core import worker
 from ringpool.future import Future
 from ringpool.plan import Plan
 
@@ -17,7 +17,7 @@ class CurrentJob:
 
     __slots__ = ("_plan", "_stop_flag", "future")
 
-    def __init__(self, future: Future[Any], stop_flag: worker.StopFlag, plan: Plan | None):
+    def __init__(self, future: Future[Any], stop_flag: here.StopFlag, plan: Plan | None):
         self.future = future
         """The job's own future. Waiting for it in the job would never end."""
         self._stop_flag = stop_flag
@@ -49,7 +49,7 @@ class CurrentJob:
         if seconds is None:
             raise TypeError("seconds must be a number of seconds, got None")
         limit = checks.duration("seconds", seconds)
-        if worker.current_future() is not self.future:
+        if here.current_future() is not self.future:
             raise RuntimeError("a job sleeps on its own thread, and while it runs")
         until = time.monotonic() + (9e9 if limit is None else limit)
         while True:
@@ -76,8 +76,8 @@ class CurrentJob:
 
 def current_job() -> CurrentJob | None:
     """The job that the calling thread is running; None outside of any job. Costs no lock."""
-    future = worker.current_future()
-    flag = worker.current_stop_flag()
+    future = here.current_future()
+    flag = here.current_stop_flag()
     if future is None or flag is None:
         return None
     return CurrentJob(future, flag, core.current_plan())
@@ -102,7 +102,7 @@ def current_worker() -> CurrentWorker | None:
     number = core.worker_number()
     if number is None:
         return None
-    return CurrentWorker(threading.current_thread().name, number, worker.current_state())
+    return CurrentWorker(threading.current_thread().name, number, here.current_state())
 
 
 class WorkerState:
@@ -117,7 +117,7 @@ class WorkerState:
     def begin(self) -> bool:
         """Before the first job. False, after a log entry: the queue is of no use."""
         try:
-            worker.keep_state(self._init() if self._init is not None else None)
+            here.keep_state(self._init() if self._init is not None else None)
         except BaseException:
             worker.logger.critical("exception in worker_init: the queue takes no more jobs", exc_info=True)
             return False
@@ -126,7 +126,7 @@ class WorkerState:
     def end(self) -> None:
         """After the last job, also where worker_init failed not; what worker_exit raises is logged."""
         try:
-            state = worker.give_up_state()
+            state = here.give_up_state()
         except LookupError:
             return
         if self._exit is not None:

@@ -134,8 +134,12 @@ class JobGroup:
             if self._cancelled or self._state != "open":
                 self._refuse()
             job = self._queue.submit(fn, *args, **kwargs)
-            enlist(job)
-            self._progress.add(job)
+            try:
+                enlist(job)
+                self._progress.add(job)
+            except BaseException:
+                job.cancel()  # no memory: nobody waits for it
+                raise
         finally:
             self._arriving.discard(arrival)
             self._progress.ring()

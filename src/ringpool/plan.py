@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from ringpool import tallies
 from ringpool._core import plan as core
 from ringpool._core.counts import count
+from ringpool._core.here import current_future
 from ringpool._core.timekeeper import call_at, call_off, now
-from ringpool._core.worker import current_future
 from ringpool.errors import JobExpired, JobTimeout
 from ringpool.future import Future
 from ringpool.job import Job

@@ -84,7 +84,11 @@ class Progress(Bells):
     def add(self, job: Future[Any]) -> None:
         """List *job*. Where others may wait here at the same time, ring() next."""
         self.jobs.append(job)
-        job.add_done_callback(self._note)
+        try:
+            job.add_done_callback(self._note)
+        except BaseException:
+            self.jobs.remove(job)  # no memory: it would be waited for, and never be finished
+            raise
 
     def _note(self, job):
         if (look := self._on_finish) is not None:

@@ -85,7 +85,7 @@ mtype = { NOTHING, LOOP, PICKED, PICKED_A, FOUND, FOUND_A, MISSED, MISSED_A };  
 byte n[STEPS];
 byte idle, searching;
 bool quiet, clock;              /* a waiter listed in Core::quiet; the timekeeper's token */
-bool closed, stop_asked, shut;  /* shut: closed_until of shelf_close */
+bool closed, stop_asked, shut;  /* shut: as shelf_close sets it */
 
 bool shelf_lock;
 byte lane;                      /* its jobs without A */

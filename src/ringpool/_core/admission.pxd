@@ -28,7 +28,8 @@ from ringpool._core.record cimport recycler
 from ringpool._core.resolve cimport sweep
 from ringpool._core.ring cimport CLOSED, FULL, NO_MEMORY, PUT, Put, ring_is_closed, ring_length
 from ringpool._core.shelf cimport queue_put, tell_workers
-from ringpool._core.worker cimport calling_thread, hire, hire_for_queued, keeps_time_of, works_for
+from ringpool._core.here cimport calling_thread, keeps_time_of, works_for
+from ringpool._core.worker cimport hire, hire_for_queued
 
 
 cdef inline str _shown(object value):
@@ -67,11 +68,11 @@ cdef inline PyObject* make_job(Core* core, PyObject* const* call, Py_ssize_t nar
     if job == NULL:
         Py_XDECREF(context)
         raise MemoryError
-    (<FutureBase>job).context = context
     slots = (<FutureBase>job).call
     if n > INLINE:
         slots = <PyObject**>PyMem_Malloc((n + 1) * sizeof(PyObject*))
         if slots == NULL:
+            Py_XDECREF(context)
             Py_DECREF(job)
             raise MemoryError
         slots[0] = NULL
@@ -81,6 +82,7 @@ cdef inline PyObject* make_job(Core* core, PyObject* const* call, Py_ssize_t nar
         slots[i] = call[i]
     give(fn)
     (<FutureBase>job).call[0] = fn
+    (<FutureBase>job).context = context
     (<FutureBase>job).nargs = n
     if kwnames != NULL:
         give(kwnames)

@@ -41,10 +41,11 @@ cdef class Batch:
 
     def __dealloc__(self):
         cdef int i
-        _drop(self, self.cells.taken, self.cells.fed.load())
-        for i in range(SEGMENTS):
-            cells_free(self.cells.segments[i])
-        del self.cells
+        if self.cells != NULL:
+            _drop(self, self.cells.taken, self.cells.fed.load())
+            for i in range(SEGMENTS):
+                cells_free(self.cells.segments[i])
+            del self.cells
         if self.core != NULL:
             core_release(self.core)
 

@@ -110,6 +110,8 @@ cdef inline void deliver(Core* core, PyObject* job) noexcept:
     cdef PyObject* oldest
     cdef uint64_t keep = core.keep.load()
     if keep == 0 or ring_put(&core.finished, job) != PUT:
+        if keep:
+            core.forgotten.add(1)       # for want of memory: results() says so
         Py_DECREF(job)
         return
     gate_wake_one(&core.readers)

@@ -51,8 +51,8 @@ from ringpool._core.python cimport (
 )
 from ringpool._core.ring cimport ring_close, ring_is_closed, ring_take
 from ringpool._core.shelf cimport ANY, configure_like, take_unstarted, unlock_after_fork
-from ringpool._core.resolve cimport fail, resolve_later, resolve_queued
-from ringpool._core.worker cimport is_hiring_for, on_worker_of, this_worker
+from ringpool._core.resolve cimport fail, resolve, resolve_later, resolve_queued
+from ringpool._core.here cimport is_hiring_for, on_worker_of, this_worker
 
 import ringpool._core.waiting                   # what a worker does before it waits in a job
 from ringpool._core.shown import shown
@@ -130,6 +130,7 @@ cdef class Engine:
         cdef bint native = self._submits_itself()
         cdef bint takes_jobs = core_of_pool(self).takes_jobs and not callable(fn)
         futures = []
+        future = None
         if takes_jobs:
             self._with_item(fn, None)           # is it a Job?
         else:
@@ -152,6 +153,8 @@ cdef class Engine:
                     future = submit(fn, item)
                 futures.append(future)
         except BaseException:
+            if future is not None:
+                future.cancel()                 # there may have been no memory to list it
             for future in futures:
                 future.cancel()
             raise
@@ -323,10 +326,13 @@ cdef class Engine:
                 return None
             gate_wake_one(&core.room)
             state = future_lock(<FutureBase>job)
+            if state & PHASE == PENDING and not _copy_call(<FutureBase>job, call):
+                future_unlock(<FutureBase>job, state)
+                resolve(core, job, None)
+                raise MemoryError
             if state & PHASE == PENDING:
                 (<FutureBase>job).unrun = NULL
                 core.withdrawn.add(1)
-                _copy_call(<FutureBase>job, call)
             else:
                 core.unrun.tombstones.sub(1)
             future_unlock(<FutureBase>job, state)
@@ -374,27 +380,32 @@ cdef PyObject* _take_finished(Core* core) noexcept:
     return job
 
 
-cdef void _copy_call(FutureBase job, Objects& call) noexcept:
+cdef bint _copy_call(FutureBase job, Objects& call) noexcept:
     # Under the job's lock, since whoever cancels it drops what it holds: kwnames,
-    # fn, arguments, each with a reference.  NULL for no kwnames.
+    # fn, arguments, each with a reference.  NULL for no kwnames.  False: no memory.
     cdef PyObject** arguments = future_arguments(job)
     cdef uint32_t i
-    object_put(&call, job.kwnames)
-    object_put(&call, job.call[0])
+    cdef bint complete = object_put(&call, job.kwnames) and object_put(&call, job.call[0])
     for i in range(job.nargs):
-        object_put(&call, arguments[i])
+        complete = complete and object_put(&call, arguments[i])
+    if not complete:
+        call.clear()
     for i in range(call.size()):
         Py_XINCREF(call[i])
+    return complete
 
 
 def call_of(FutureBase future not None):
     """(fn, args, kwargs) of a job that has not started; None: it has."""
     cdef Objects call
+    cdef bint complete = True
     cdef uint32_t state = future_lock(future)
     cdef bint waits = state & PHASE == PENDING
     if waits:
-        _copy_call(future, call)
+        complete = _copy_call(future, call)
     future_unlock(future, state)
+    if not complete:
+        raise MemoryError
     return _call_as_objects(call) if waits else None
 
 

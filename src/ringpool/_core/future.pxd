@@ -20,7 +20,8 @@
 from cpython.object cimport PyObject
 from libc.stdint cimport uint32_t
 
-from ringpool._core.layout cimport Core, Extension, Tally, Unrun, Word, relax
+from ringpool._core.layout cimport Core, Extension, Tally, Unrun, Word, core_of, relax
+from ringpool._core.parking cimport gate_wake_all
 from ringpool._core.python cimport Py_DECREF, Py_XDECREF, PyMem_Free, hand_over, is_collectable, track_late
 
 cdef enum:
@@ -146,6 +147,21 @@ cdef inline bint future_put_back(FutureBase self, Tally* count) noexcept:
     count.bump()
     future_unlock(self, (state & ~PHASE) | PENDING)
     return True
+
+
+cdef inline void future_mark_read(FutureBase self) noexcept:
+    cdef uint32_t state = future_lock(self)
+    future_unlock(self, state & ~UNREAD)
+
+
+cdef inline void future_ask(FutureBase self) noexcept:
+    # A running job is asked to end; it looks at current_job().cancelled.
+    cdef uint32_t state = future_lock(self)
+    if state & PHASE == RUNNING and self.unrun != NULL:
+        state |= ASKED
+        self.state.store(state | LOCKED)                # before the look at the gate: a sleeper enlists and then looks here
+        gate_wake_all(&core_of(self.unrun).sleepers)    # the core lives while the job runs, and it does under the lock
+    future_unlock(self, state)
 
 
 cdef inline bint is_planned(FutureBase self) noexcept:

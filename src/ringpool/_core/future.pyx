@@ -82,7 +82,7 @@ cdef class FutureBase:
         if state & PHASE != FINISHED or state & INFLATED:
             state = _wait_until_done(self, timeout)
         if state & UNREAD:
-            _read(self)
+            future_mark_read(self)
         return <object>self.outcome if state & FAILED else None
 
     # ---- settling ------------------------------------------------------------
@@ -93,7 +93,7 @@ cdef class FutureBase:
         if future_settle(self, 1 << PENDING, phase, NULL):
             future_run_callbacks(self)
             return True
-        _ask(self)
+        future_ask(self)
         return self.cancelled()
 
     def set_result(self, result):
@@ -181,7 +181,7 @@ cdef class FutureBase:
     def _exception(self):
         cdef uint32_t state = self.state.acquire()
         if state & UNREAD:
-            _read(self)
+            future_mark_read(self)
         return <object>self.outcome if self.outcome != NULL and state & FAILED else None
 
     @_exception.setter
@@ -206,14 +206,18 @@ cdef class FutureBase:
         cdef Extension* extension = future_extension(self)
         cdef Objects callbacks
         cdef size_t i
+        cdef bint complete = True
         cdef uint32_t state = future_lock(self)
-        callbacks = extension.callbacks
+        for i in range(extension.callbacks.size()):
+            complete = complete and object_put(&callbacks, extension.callbacks[i])
         for i in range(callbacks.size()):
             Py_INCREF(callbacks[i])
         future_unlock(self, state)
         copy = [<object>callbacks[i] for i in range(callbacks.size())]
         for i in range(callbacks.size()):
             Py_DECREF(callbacks[i])
+        if not complete:
+            raise MemoryError
         return copy
 
     @property
@@ -234,14 +238,9 @@ cdef inline object _result(FutureBase self, timeout):
         state = _wait_until_done(self, timeout)
     if state & FAILED:
         if state & UNREAD:
-            _read(self)
+            future_mark_read(self)
         raise <object>self.outcome
     return <object>self.outcome
-
-
-cdef void _read(FutureBase self) noexcept:
-    cdef uint32_t state = future_lock(self)
-    future_unlock(self, state & ~UNREAD)
 
 
 cdef object future_result(FutureBase self, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames):
@@ -252,16 +251,6 @@ cdef object future_result(FutureBase self, PyObject* const* args, Py_ssize_t nar
     if kwnames != NULL and nargs == 0 and <tuple>kwnames == ("timeout",):
         return _result(self, <object>args[0])
     raise TypeError("result() takes one argument at most: timeout")
-
-
-cdef void _ask(FutureBase self) noexcept:
-    # A running job is asked to end; it looks at current_job().cancelled.
-    cdef uint32_t state = future_lock(self)
-    if state & PHASE == RUNNING and self.unrun != NULL:
-        state |= ASKED
-        self.state.store(state | LOCKED)                # before the look at the gate: a sleeper enlists and then looks here
-        gate_wake_all(&core_of(self.unrun).sleepers)    # the core lives while the job runs, and it does under the lock
-    future_unlock(self, state)
 
 
 # ---- settling --------------------------------------------------------------------
@@ -284,7 +273,7 @@ cdef bint future_settle(FutureBase self, uint32_t allowed, uint32_t phase, PyObj
         # The standard library's wait() looks at the phase and enlists itself
         # under the condition: the phase must not change in between.
         future_unlock(self, state)
-        condition = self._condition
+        condition = <object>extension_of(self).condition
         condition.acquire()
     self.outcome = outcome
     if self.unrun != NULL and state & PHASE == PENDING:
@@ -306,11 +295,11 @@ cdef bint future_settle(FutureBase self, uint32_t allowed, uint32_t phase, PyObj
     future_unlock(self, (state & ~PHASE) | phase)
 
     if condition is not None:
+        _tell_waiters(self, phase)
         try:
-            _tell_waiters(self, phase)
             condition.notify_all()
         except Exception:
-            logger.exception("exception in a waiter for %r", self)
+            _log_waiter(self)
         finally:
             condition.release()
     if state & WATCHED:
@@ -334,16 +323,27 @@ cdef void future_settle_loudly(FutureBase self, PyObject* outcome, uint32_t fail
     Py_DECREF(outcome)
 
 
-cdef _tell_waiters(FutureBase self, uint32_t phase):
+cdef void _tell_waiters(FutureBase self, uint32_t phase) noexcept:
+    # Under the condition, so nobody else changes the list.  One that raises keeps no other from being told.
     if phase & PHASE == CANCELLED:
         return                      # the standard library tells them on the second step
-    for waiter in list(<object>extension_of(self).waiters):
-        if phase & PHASE == CANCELLED_AND_NOTIFIED:
-            waiter.add_cancelled(self)
-        elif phase & FAILED:
-            waiter.add_exception(self)
-        else:
-            waiter.add_result(self)
+    for waiter in <list>extension_of(self).waiters:
+        try:
+            if phase & PHASE == CANCELLED_AND_NOTIFIED:
+                waiter.add_cancelled(self)
+            elif phase & FAILED:
+                waiter.add_exception(self)
+            else:
+                waiter.add_result(self)
+        except Exception:
+            _log_waiter(self)
+
+
+cdef void _log_waiter(FutureBase self) noexcept:
+    try:
+        logger.exception("exception in a waiter for %r", self)
+    except BaseException:
+        pass                        # a handler of the user's, or no memory
 
 
 cdef void future_run_callbacks(FutureBase self) noexcept:

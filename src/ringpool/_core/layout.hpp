@@ -365,7 +365,8 @@ inline void roster_retire(Core *core, Worker *worker) noexcept {
 struct Here {
     Core *core = nullptr;
     Worker *worker = nullptr;
-    struct _object *main = nullptr;
+    struct _object *main = nullptr;     // what the worker's thread runs, and
+    Worker *seat = nullptr;         // the worker that it is, whatever it runs in place
     Patience patience;              // of the thread itself, in result() and the like
     std::uint32_t submits = 0;      // since its last sample
     const Standing *standing = nullptr;     // jobs below the current one, in whose place it runs

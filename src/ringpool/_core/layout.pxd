@@ -82,14 +82,15 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         int32_t level
         uint32_t lane
         int32_t prefers
+        uint64_t* noted
         bint keyed
         bint holds_key
         bint nested
         bint judged
 
-    cdef cppclass Timer:
-        Entry entry
-        PyObject* call
+    cdef cppclass Call:
+        PyObject* function
+        uint64_t id
 
     cdef cppclass Lane:
         uint32_t running
@@ -119,7 +120,8 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         int64_t ageing
         bint lifo
         uint64_t arrivals
-        int64_t closed_until
+        int64_t held_until
+        bint shut
         Word[uint64_t] direct
         Word[uint64_t] waiting
         Word[uint64_t] delayed
@@ -132,24 +134,31 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         bint lacks_worker() noexcept
         void strand(PyObject*) noexcept
         PyObject* take_stranded() noexcept
-        bint add(Entry) noexcept
+        bint add(const Entry&) noexcept
         bint pick(Entry*) noexcept
         bint pick_nested(const Entry&, PyObject*, Entry*) noexcept
         void put_down(const Entry&, bint) noexcept
-        bint put_back(const Entry&) noexcept
-        void free_key(const Entry&) noexcept
+        void leave(const Entry&) noexcept
+        bint come_again(const Entry&, bint) noexcept
+        bint make_node() noexcept
+        void put_back(const Entry&) noexcept
         bint pick_oldest(uint32_t, Entry*) noexcept
         bint pick_any(Entry*) noexcept
         bint pick_later(Entry*) noexcept
         bint rerank(PyObject*, int32_t) noexcept
-        uint64_t set_timer(int64_t, const Entry&, PyObject*, bool*) noexcept
-        PyObject* drop_timer(int64_t, uint64_t) noexcept
-        bint hasten(PyObject*, int64_t, Entry*) noexcept
+        bint delay(const Entry&, bool*) noexcept
+        bint hold(int64_t) noexcept
+        bint hasten(PyObject*, int64_t) noexcept
+        uint32_t make_due(int64_t) noexcept
+        uint64_t number_call() noexcept
+        bint set_call(int64_t, const Call&, bool*) noexcept
+        bint first_call(int64_t, int64_t*, Call*) noexcept
+        PyObject* drop_call(int64_t, uint64_t) noexcept
+        void put_off(int64_t, uint64_t, int64_t) noexcept
         void sweep(bint (*)(PyObject*) noexcept, Objects*) noexcept
         bint count_levels(Levels*, int64_t*) noexcept
         void list(Objects*) noexcept
         int64_t next_due() noexcept
-        bint take_due(int64_t, Timer*) noexcept
 
     cdef cppclass Times:
         Word[uint64_t]* counts
@@ -166,6 +175,7 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         const Standing* outer
 
     cdef cppclass Worker:
+        Worker() except +
         Parker parker
         Patience patience
         bint answered
@@ -221,6 +231,7 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         void clear() noexcept
 
     cdef cppclass Extension:
+        Extension() except +
         Gate gate
         Objects callbacks
         PyObject* condition
@@ -246,6 +257,7 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         Word[uint32_t] state
 
     cdef cppclass Cells:
+        Cells() except +
         Word[uint64_t] fed
         Word[uint64_t] claimed
         Word[uint32_t] unread
@@ -279,6 +291,7 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         int64_t look(uint64_t head, uint64_t tail, int64_t now) noexcept
 
     cdef cppclass Core:
+        Core() except +
         Ring ring
         Idlers idlers
         Gate room
@@ -348,6 +361,7 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         Core* core
         Worker* worker
         PyObject* main
+        Worker* seat
         Patience patience
         const Standing* standing
         Core* hiring
@@ -374,6 +388,8 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
     const int64_t FOREVER
     const int64_t PATIENT
     const int64_t NOW
+    const int64_t LATEST
+    const int64_t SOON_NS
     int64_t now_ns() noexcept
     int64_t coarse_now_ns() noexcept
     void relax() noexcept

@@ -1,6 +1,5 @@
 """What a face may do with a job that has a plan, or with one that found no room."""
 
-import threading
 from concurrent.futures import InvalidStateError
 
 from cpython.object cimport PyObject, PyTypeObject
@@ -27,7 +26,7 @@ from ringpool._core.future cimport (
 )
 from ringpool._core.layout cimport Core, Entry, Extension, Waiter, Worker, now_ns, roster_put, roster_retire
 from ringpool._core.parking cimport gate_enter, gate_leave, gate_wake_all, sleep_until_woken, wake_all
-from ringpool._core.python cimport Py_DECREF, Py_INCREF, current_thread_state
+from ringpool._core.python cimport Py_DECREF, Py_INCREF, current_thread_state, ident_of_this_thread
 from ringpool._core.ring cimport CLOSED, PUT, Put, ring_is_closed
 from ringpool._core.shelf cimport (
     OLDEST,
@@ -40,14 +39,8 @@ from ringpool._core.shelf cimport (
 )
 from ringpool._core.planned cimport come_again, hasten
 from ringpool._core.resolve cimport settle_unrun
-from ringpool._core.worker cimport (
-    hire_for_queued,
-    make_up_for_waits,
-    run_in_place,
-    this_core,
-    this_worker,
-    works_for,
-)
+from ringpool._core.here cimport run_in_place, this_core, this_worker, works_for
+from ringpool._core.worker cimport hire_for_queued, make_up_for_waits
 
 # ---- into the queue -------------------------------------------------------------------
 
@@ -209,6 +202,13 @@ cdef _take_back(Core* core):
     tell_if_quiet(core)
 
 
+cdef void _forget_node(Core* core) noexcept:
+    cdef Entry nobody
+    core.shelf.lock.lock()
+    core.shelf.leave(nobody)
+    core.shelf.lock.unlock()
+
+
 def run_unqueued(Engine pool not None, FutureBase future not None):
     """
     Run a job that was not queued, on the calling thread; False: closed meanwhile, and it was not run.
@@ -216,22 +216,29 @@ def run_unqueued(Engine pool not None, FutureBase future not None):
     It counts as accepted, and until it has ended as unfinished.
     """
     cdef Core* core = core_of_pool(pool)
-    cdef Worker* me
+    cdef Worker* me = new Worker()
     cdef Entry place
+    cdef bint closed, listed
+    core.shelf.lock.lock()
+    listed = core.shelf.make_node()         # in case that it comes again
+    core.shelf.lock.unlock()
+    if not listed:
+        del me
+        raise MemoryError
     # Workers that see it closed look at `outside` then; we count ourselves and then look
     # whether it is closed: they stay, or we see it.
     core.outside.add(1)
     core.shelf.direct.add(1)
-    if ring_is_closed(&core.ring):
-        _take_back(core)
-        return False
-    me = new Worker()
-    if not roster_put(core, me):
-        _take_back(core)
+    closed = ring_is_closed(&core.ring)
+    if closed or not roster_put(core, me):
         del me
+        _forget_node(core)
+        _take_back(core)
+        if closed:
+            return False
         raise MemoryError
     me.thread = current_thread_state()
-    me.ident = threading.get_ident()
+    me.ident = ident_of_this_thread()
     if not future_start(future):
         core.unrun.tombstones.sub(1)
     elif run_in_place(core, me, future):
@@ -239,6 +246,7 @@ def run_unqueued(Engine pool not None, FutureBase future not None):
     if me.delay >= 0:                       # it will be tried again, by a worker
         place = _wish(future)[0]
         place.job = <PyObject*>future
+        place.noted = &_wish(future).arrival
         Py_INCREF(place.job)
         core.shelf.lock.lock()
         core.shelf.arrivals += 1
@@ -246,6 +254,7 @@ def run_unqueued(Engine pool not None, FutureBase future not None):
         core.shelf.lock.unlock()
         come_again(core, &place, me.delay)
     else:
+        _forget_node(core)
         core.removed.add(1)
     roster_retire(core, me)
     core.outside.sub(1)

@@ -3,8 +3,7 @@
 import logging
 
 from cpython.object cimport PyObject
-from libc.stdint cimport int64_t, uint32_t, uint64_t
-from libcpp cimport bool
+from libc.stdint cimport int64_t, uint32_t
 
 from ringpool._core.core cimport deliver
 from ringpool._core.future cimport (
@@ -28,7 +27,7 @@ from ringpool._core.parking cimport gate_wake_one
 from ringpool._core.python cimport Py_DECREF, Py_INCREF, Py_XINCREF
 from ringpool._core.resolve cimport resolve, settle_unrun
 from ringpool._core.run cimport run_started
-from ringpool._core.shelf cimport shelf_arrive, shelf_put_back, shelf_put_down, tell_if_runnable, tell_workers
+from ringpool._core.shelf cimport shelf_put_back, shelf_put_down, tell_if_runnable, tell_workers
 
 logger = logging.getLogger("ringpool")
 
@@ -113,25 +112,19 @@ cdef void come_again(Core* core, Entry* place, int64_t delay) noexcept:
     # the shelf: under the lock, either we see that or the purge finds the job.  A
     # cancel() in between finds it PENDING, and then either it or we find the
     # other's change: the state, the timer.
-    cdef bool soonest = False
-    cdef uint64_t timer = 0
     cdef PyObject* job = place.job
-    cdef bint ends
+    cdef bint ends, soonest = False
     Py_INCREF(job)
     core.shelf.lock.lock()
     ends = core.stop_asked.load() or core.hurried.load() or (<FutureBase>job).state.load() & ASKED
     if ends:
-        core.shelf.free_key(place[0])
-        core.shelf.look()
-    elif delay > 0:
+        core.shelf.leave(place[0])
+    else:
         place.due = now_ns() + delay
         extension_of(<FutureBase>job).wish.due = place.due      # where hasten looks for it
-        timer = core.shelf.set_timer(place.due, place[0], NULL, &soonest)
-    if timer == 0 and not ends:
-        shelf_arrive(core, place)
-        extension_of(<FutureBase>job).wish.arrival = place.arrival
+        soonest = core.shelf.come_again(place[0], delay == 0)
     core.shelf.lock.unlock()
-    if timer == 0:
+    if ends or delay == 0:
         tell_if_runnable(core)
     elif soonest:
         core.clock.parker.unpark()
@@ -144,12 +137,9 @@ cdef void come_again(Core* core, Entry* place, int64_t delay) noexcept:
 
 cdef bint hasten(Core* core, PyObject* job) noexcept:
     # A job that is due later is due now.
-    cdef Entry entry
     cdef bint found
     core.shelf.lock.lock()
-    found = core.shelf.hasten(job, extension_of(<FutureBase>job).wish.due, &entry)
-    if found:
-        shelf_arrive(core, &entry)
+    found = core.shelf.hasten(job, extension_of(<FutureBase>job).wish.due)
     core.shelf.lock.unlock()
     if found:
         tell_workers(core)

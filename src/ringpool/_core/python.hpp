@@ -47,6 +47,7 @@ inline void hand_over(PyObject *) noexcept {}
 // ---- the calling thread -----------------------------------------------------
 
 inline PyThreadState *current_thread_state() noexcept { return PyThreadState_Get(); }
+inline unsigned long ident_of_this_thread() noexcept { return PyThread_get_thread_ident(); }
 inline PyObject *context_of(PyThreadState *thread) noexcept { return thread->context; }
 
 // Holds the context no variable?  (NULL: the thread never had one.)

@@ -10,6 +10,7 @@ cdef extern from "python.hpp" namespace "ringpool" nogil:
     void give(PyObject*) noexcept
     void hand_over(PyObject*) noexcept
     PyThreadState* current_thread_state() noexcept
+    unsigned long ident_of_this_thread() noexcept
     PyObject* context_of(PyThreadState*) noexcept
     bint context_is_empty(PyObject*) noexcept
     bint interpreter_calls(PyThreadState*) noexcept
@@ -61,7 +62,6 @@ cdef extern from "Python.h":
     PyObject* PyContext_CopyCurrent() except NULL
     int PyContext_Enter(PyObject*) noexcept
     int PyContext_Exit(PyObject*) noexcept
-    unsigned long PyThread_get_thread_ident() noexcept
     void Py_INCREF(PyObject*) noexcept
     void Py_DECREF(PyObject*) noexcept
     void Py_XDECREF(PyObject*) noexcept

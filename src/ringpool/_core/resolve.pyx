@@ -113,13 +113,13 @@ cdef bint sweep(Core* core) noexcept:
 cdef bint resolve(Core* core, PyObject* job, broken_message) except -1:
     # Takes over the reference to a job that was taken from the queue and not started.
     # False: it had ended before.
-    cdef bint ended
+    cdef bint ended = False
     try:
-        if broken_message is None:
-            ended = future_settle(<FutureBase>job, 1 << PENDING, CANCELLED_AND_NOTIFIED, NULL)
-        else:
-            ended = fail(<FutureBase>job, BrokenThreadPool(broken_message))
+        ended = broken_message is not None and fail(<FutureBase>job, BrokenThreadPool(broken_message))
     finally:
+        # Without a message; or there was no memory for the error.
+        if future_settle(<FutureBase>job, 1 << PENDING, CANCELLED_AND_NOTIFIED, NULL):
+            ended = True
         core.unrun.tombstones.sub(1)
         Py_INCREF(job)
         deliver(core, job)

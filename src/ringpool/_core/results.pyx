@@ -49,7 +49,7 @@ from ringpool._core.python cimport (
 )
 from ringpool._core.ring cimport ring_is_closed
 from ringpool._core.run cimport enter_fresh_context, leave_context
-from ringpool._core.worker cimport may_run_here
+from ringpool._core.here cimport may_run_here
 
 from ringpool._core.worker import FORKED, INITIALIZER_FAILED
 
@@ -219,11 +219,11 @@ cdef int _wait(Batch batch, uint64_t index, int64_t deadline) except -1:
     cdef Core* core = batch.core
     cdef Cell* cell = cell_of(cells, index)
     cdef int woken = 1
+    cdef bint entered
     if may_run_here(core):
-        if core.copies_context:
-            enter_fresh_context()
+        entered = core.copies_context and enter_fresh_context()
         batch_run_items(batch, cells.fed.load(), index)
-        if core.copies_context:
+        if entered:
             leave_context()
     try:
         while cell.state.load() == EMPTY:

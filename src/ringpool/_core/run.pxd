@@ -18,9 +18,11 @@ from ringpool._core.python cimport (
     Py_DECREF,
     Py_INCREF,
     PyErr_Clear,
+    Py_XDECREF,
     PyContext_Enter,
     PyContext_Exit,
     PyContext_New,
+    PyErr_Clear,
     PyLong_AsLongLong,
     PyTuple_GET_SIZE,
     call,
@@ -102,20 +104,24 @@ cdef inline bint run_started(Core* core, Worker* me, FutureBase job, bint delive
     return watched
 
 
-cdef inline void enter_fresh_context() noexcept:
+cdef inline bint enter_fresh_context() noexcept:
+    # False: no memory for one.
     cdef PyObject* own = PyContext_New()
-    if own == NULL:
-        PyErr_Clear()               # without memory the thread goes on in the interpreter's own
-        return
-    PyContext_Enter(own)
-    Py_DECREF(own)
+    if own == NULL or PyContext_Enter(own) != 0:
+        PyErr_Clear()
+    else:
+        Py_DECREF(own)
+        return True
+    Py_XDECREF(own)
+    return False
 
 
 cdef inline void leave_context() noexcept:
     cdef PyObject* own = context_of(current_thread_state())
     if own != NULL:
         Py_INCREF(own)              # the thread's is the only reference, and Exit still looks at it
-        PyContext_Exit(own)
+        if PyContext_Exit(own) != 0:
+            PyErr_Clear()           # the thread's first one, which nobody has entered: there was no memory for another
         Py_DECREF(own)
 
 
@@ -126,10 +132,8 @@ cdef inline void fresh_context() noexcept:
 
 cdef inline bint run_in_fresh_context(Core* core, Worker* me, FutureBase job) noexcept:
     # As run_started, on a thread that is in the middle of something else.
-    cdef bint watched
-    if core.copies_context:
-        enter_fresh_context()
-    watched = run_started(core, me, job, False)
-    if core.copies_context:
+    cdef bint entered = core.copies_context and enter_fresh_context()
+    cdef bint watched = run_started(core, me, job, False)
+    if entered:
         leave_context()
     return watched

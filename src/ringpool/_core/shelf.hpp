@@ -12,94 +12,92 @@
 // scheduling: C. Waldspurger and W. Weihl, 1995; a lane that was idle, or could
 // start none, goes on where the others are, and has saved no turns).
 //
-// Keys.  Of the jobs of one key one at a time is in a lane, runs, or waits to
-// be tried again; the others stand behind it in the order of their arrival.
-//
-// Lanes.  A lane may start a job when fewer than `most` of its jobs run, and
-// a worker is left when those that other lanes have reserved are set aside.
+// Memory.  A job that was accepted needs none any more, however often it comes and
+// goes: the node of a map that it was accepted with goes with it, from the lane to
+// those of the taken, and from there to a timer, or to the lane again.
 #pragma once
 
 #include <algorithm>
 #include <deque>
-#include <exception>
 #include <iterator>
-#include <limits>
 #include <map>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
+#include "entry.hpp"
 #include "words.hpp"
-
-struct _object;
 
 namespace ringpool {
 
-struct Entry {
-    _object *job = nullptr;         // the shelf owns a reference
-    std::uint64_t arrival = 0;      // 0: not accepted yet
-    std::int64_t since = 0;         // when it was (now_ns), or came back from a delay
-    std::int64_t due = 0;           // now_ns before which it is not started; 0: at once
-    std::uint64_t key = 0;
-    std::int32_t level = 0;
-    std::uint32_t lane = 0;
-    std::int32_t prefers = -1;      // number of the worker that it would like
-    bool keyed = false;
-    bool holds_key = false;
-    bool nested = false;            // it runs in place of one that waits for it, and takes no worker of its own
-    bool judged = false;            // whoever takes it asks whether it may start, and may put it back
-};
-
-struct Lane {
-    std::map<std::int32_t, std::map<std::uint64_t, Entry>> levels;  // by arrival
-    std::uint32_t running = 0;
-    std::uint32_t most = std::numeric_limits<std::uint32_t>::max();
-    std::uint32_t reserve = 0;
-    double weight = 1.0;
-    double pass = 0.0;              // of stride scheduling: grows by 1 / weight for each job started
-    Word<std::uint64_t> ready;      // jobs in it
-};
-
-struct Timer {                      // what has become due
-    Entry entry;                    // goes to its lane; or
-    _object *call = nullptr;        // is called; owned
-    std::uint64_t id = 0;
-};
-
 class Shelf {
-    std::unordered_map<std::uint64_t, std::map<std::uint64_t, Entry>> keys;     // held keys, and who stands behind
-    std::multimap<std::int64_t, Entry> later;       // jobs, by when they are due
-    std::multimap<std::int64_t, Timer> calls;       // what is called then; neither call nor job: the end of a hold
+    using Later = std::multimap<std::uint64_t, Entry>;      // its nodes are those of a Line, too
+    using Calls = std::multimap<std::int64_t, Call>;
+
+    std::unordered_map<std::uint64_t, Line> keys;   // held keys, and who stands behind
+    Later later;                    // jobs, by when they are due
+    Later taken;                    // of each job that is taken the node: where it stands if it comes back
+    Calls calls;                    // what is called, by when
     std::uint64_t last_id = 0;
 
     std::int64_t rank(const Entry &entry) const noexcept {
         return std::int64_t(entry.arrival) - std::int64_t(entry.level) * ageing;
     }
-    void seat(const Entry &entry) {         // into its lane; may throw bad_alloc
-        Lane &lane = lanes[entry.lane];
-        lane.levels[entry.level].emplace(entry.arrival, entry);
+    // Without memory for a level of its own, any will do.
+    Line &level_of(Lane &lane, std::int32_t level) noexcept {
+        auto found = lane.levels.find(level);
+        if (found == lane.levels.end() && lane.spare) {
+            lane.spare.key() = level;
+            found = lane.levels.insert(std::move(lane.spare)).position;
+        }
+        if (found == lane.levels.end()) {
+            try { found = lane.levels.try_emplace(level).first; } catch (...) { found = lane.levels.begin(); }
+        }
+        return found->second;
+    }
+    Levels::iterator drop_if_empty(Lane &lane, Levels::iterator level) noexcept {
+        if (!level->second.empty()) return std::next(level);
+        if (lane.spare) return lane.levels.erase(level);
+        auto next = std::next(level);
+        lane.spare = lane.levels.extract(level);
+        return next;
+    }
+    static Line::node_type node_of(const Entry &entry) {    // may throw bad_alloc
+        Line line;
+        return line.extract(line.emplace(entry.arrival, entry).first);
+    }
+    // Into its lane.
+    void seat(Line::node_type node) noexcept {
+        Lane &lane = lanes[node.mapped().lane];
+        node.key() = node.mapped().arrival;
+        level_of(lane, node.mapped().level).insert(std::move(node));
         lane.ready.add(1);
     }
-    using Level = std::map<std::int32_t, std::map<std::uint64_t, Entry>>::iterator;
-    Entry unseat(Lane &lane, Level level, bool newest) noexcept {
-        return unseat(lane, level, newest ? std::prev(level->second.end()) : level->second.begin());
-    }
-    Entry unseat(Lane &lane, Level level, std::map<std::uint64_t, Entry>::iterator place) noexcept {
-        Entry entry = place->second;
-        level->second.erase(place);
-        if (level->second.empty()) lane.levels.erase(level);
+    Line::node_type unseat(Lane &lane, Levels::iterator level, Line::iterator place) noexcept {
+        auto node = level->second.extract(place);
+        drop_if_empty(lane, level);
         lane.ready.sub(1);
-        return entry;
+        return node;
     }
-    void begin(Lane &lane, const Entry &entry) noexcept {
-        if (entry.judged) judging.add(1);
+    // Of a job that is taken no more.
+    Line::node_type node_back(const Entry &entry) noexcept {
+        auto node = taken.extract(taken.begin());
+        node.mapped() = entry;
+        return node;
+    }
+    void begin(Lane &lane, Line::node_type node, Entry *out) noexcept {
+        *out = node.mapped();
+        node.key() = 0;
+        taken.insert(taken.begin(), std::move(node));
+        if (out->judged) judging.add(1);
         waiting.sub(1);
         lane.pass += 1.0 / lane.weight;
         ++lane.running;
         ++running;
         look();
     }
-    Level best(Lane &lane) noexcept {
-        Level found = lane.levels.begin();
+    Levels::iterator best(Lane &lane) noexcept {
+        auto found = lane.levels.begin();
         for (auto level = lane.levels.begin(); level != lane.levels.end(); ++level) {
             const Entry &a = lifo ? level->second.rbegin()->second : level->second.begin()->second;
             const Entry &b = lifo ? found->second.rbegin()->second : found->second.begin()->second;
@@ -107,10 +105,58 @@ class Shelf {
         }
         return found;
     }
-    void take_later(std::multimap<std::int64_t, Entry>::iterator place, Entry *out) noexcept {
-        *out = place->second;
-        (out->arrival ? retrying : delayed).sub(1);
-        later.erase(place);
+    // With its key, or behind it.  False: no memory for a key that nobody has, and nothing happened.
+    bool add(Line::node_type &node) noexcept {
+        Entry &entry = node.mapped();
+        if (entry.keyed && !entry.holds_key) {
+            try {
+                auto [line, fresh] = keys.try_emplace(entry.key);
+                if (!fresh) {
+                    node.key() = entry.arrival;
+                    line->second.insert(std::move(node));
+                    waiting.add(1);
+                    return true;
+                }
+            } catch (...) { return false; }
+            entry.holds_key = true;
+        }
+        seat(std::move(node));
+        waiting.add(1);
+        look();
+        return true;
+    }
+    Word<std::uint64_t> &waits_as(const Entry &entry) noexcept { return entry.arrival ? retrying : delayed; }
+    bool set_timer(Line::node_type node, std::int64_t due) noexcept {
+        std::int64_t next = next_due();
+        waits_as(node.mapped()).add(1);
+        node.key() = std::uint64_t(due);
+        later.insert(std::move(node));
+        return next < 0 || due < next;
+    }
+    // Of a job that was due later, or has been attempted: behind those that are there.  False: it is due again soon,
+    // since there was no memory for its key.
+    bool arrive(Line::node_type node) noexcept {
+        Entry &entry = node.mapped();
+        std::uint64_t before = std::exchange(entry.arrival, arrivals + 1);
+        entry.since = now_ns();
+        if (!add(node)) {
+            entry.arrival = before;
+            set_timer(std::move(node), entry.since + SOON_NS);
+            return false;
+        }
+        ++arrivals;
+        if (entry.noted) *entry.noted = arrivals;
+        return true;
+    }
+    Line::node_type take_later(Later::iterator place) noexcept {
+        waits_as(place->second).sub(1);
+        return later.extract(place);
+    }
+    Calls::iterator find_call(std::int64_t due, std::uint64_t id) noexcept {
+        auto range = calls.equal_range(due);
+        for (auto call = range.first; call != range.second; ++call)
+            if (call->second.id == id) return call;
+        return calls.end();
     }
     // Workers that other lanes have reserved and do not use.
     std::uint32_t set_aside(const Lane &lane) const noexcept {
@@ -140,7 +186,8 @@ public:
     std::int64_t ageing = 1;
     bool lifo = false;
     std::uint64_t arrivals = 0;
-    std::int64_t closed_until = 0;          // now_ns before which no job is picked: a rate limit said so
+    std::int64_t held_until = 0;            // now_ns before which no job is picked: a rate limit said so; 0: none did
+    bool shut = false;                      // nothing is picked any more
 
     _object *stranded = nullptr;            // from the ring, and there was no memory to seat it: the next of all
 
@@ -156,11 +203,11 @@ public:
     std::uint64_t total() noexcept { return waiting.load() + delayed.load() + retrying.load() + judging.load(); }
 
     // Brings `runnable` up to date; ends every change.
-    void look() noexcept { runnable.store(stranded || (closed_until == 0 && next_lane() != nullptr)); }
+    void look() noexcept { runnable.store(stranded || (!shut && held_until == 0 && next_lane() != nullptr)); }
 
     // Would one worker more find a job that none finds now, since lanes have set aside those that there may be?
     bool lacks_worker() noexcept {
-        if (closed_until != 0 || next_lane()) return false;
+        if (shut || held_until != 0 || next_lane()) return false;
         ++workers;
         bool found = next_lane() != nullptr;
         --workers;
@@ -182,74 +229,74 @@ public:
     }
 
     // False: no memory, and nothing happened.
-    bool add(Entry entry) noexcept {
+    bool add(const Entry &entry) noexcept {
         try {
-            if (entry.keyed && !entry.holds_key) {
-                auto found = keys.find(entry.key);
-                if (found != keys.end()) {
-                    found->second.emplace(entry.arrival, entry);
-                    waiting.add(1);
-                    return true;
-                }
-                keys[entry.key];
-                entry.holds_key = true;
-                try { seat(entry); } catch (...) { keys.erase(entry.key); return false; }
-            } else {
-                seat(entry);
-            }
+            auto node = node_of(entry);
+            return add(node);
         } catch (...) { return false; }
-        waiting.add(1);
-        look();
-        return true;
     }
 
     bool pick(Entry *out) noexcept {
-        if (closed_until != 0) return false;
+        if (shut || held_until != 0) return false;
         Lane *lane = next_lane();
         if (!lane) return false;
-        *out = unseat(*lane, best(*lane), lifo);
+        auto level = best(*lane);
+        auto node = unseat(*lane, level, lifo ? std::prev(level->second.end()) : level->second.begin());
         double turn = lane->pass;       // a lane with a smaller one was idle or could start nothing
         for (Lane &other : lanes)
             if (other.pass < turn) other.pass = turn;
-        begin(*lane, *out);
+        begin(*lane, std::move(node), out);
         return true;
     }
 
     // A certain job that is in its lane, to be run in place of a job that waits for it; false: it may not start now.
     bool pick_nested(const Entry &wish, _object *job, Entry *out) noexcept {
         Lane &lane = lanes[wish.lane];
-        if (closed_until != 0 || lane.running >= lane.most) return false;
+        if (shut || held_until != 0 || lane.running >= lane.most) return false;
         for (auto level = lane.levels.begin(); level != lane.levels.end(); ++level) {
             auto place = level->second.find(wish.arrival);
             if (place == level->second.end() || place->second.job != job) continue;
-            *out = unseat(lane, level, place);
-            out->nested = true;
             ++nested;
-            begin(lane, *out);
+            begin(lane, unseat(lane, level, place), out);
+            out->nested = true;
             return true;
         }
         return false;
     }
 
-    // What was picked has stopped running; with its key, unless it will come again.
+    // What was picked has stopped running; with its key, unless it comes again, for which it keeps its node.
     void put_down(const Entry &entry, bool comes_again) noexcept {
         --lanes[entry.lane].running;
         --running;
         nested -= entry.nested;
-        if (!comes_again) free_key(entry);
+        if (!comes_again) leave(entry);
         look();
     }
+    void leave(const Entry &entry) noexcept {
+        taken.erase(taken.begin());
+        free_key(entry);
+        look();
+    }
+    // Of what was put down: now, if it is not due later.  True: the timekeeper must look anew.
+    bool come_again(const Entry &entry, bool now) noexcept {
+        if (!now) return set_timer(node_back(entry), entry.due);
+        arrive(node_back(entry));
+        return false;
+    }
 
-    // What was picked and not started, to its place, as if it had never been picked.  False: no memory.
-    bool put_back(const Entry &entry) noexcept {
-        Lane &lane = lanes[entry.lane];
-        lane.pass -= 1.0 / lane.weight;
+    // For a job that comes again though it was never picked.  False: no memory.
+    bool make_node() noexcept {
+        try { taken.emplace(0, Entry()); return true; } catch (...) { return false; }
+    }
+
+    // What was picked and not started, to its place, as if it had never been picked.
+    void put_back(const Entry &entry) noexcept {
+        lanes[entry.lane].pass -= 1.0 / lanes[entry.lane].weight;
         put_down(entry, true);
-        Entry again = entry;
-        again.nested = false;
-        if (!add(again)) return false;
+        auto node = node_back(entry);
+        node.mapped().nested = false;
+        add(node);                      // its key, if it has one, is its own
         if (entry.judged) judging.sub(1);
-        return true;
     }
 
     void free_key(const Entry &entry) noexcept {
@@ -257,24 +304,15 @@ public:
         auto found = keys.find(entry.key);
         if (found->second.empty()) { keys.erase(found); return; }
         auto node = found->second.extract(found->second.begin());
-        Entry next = node.mapped();
-        next.holds_key = true;
-        Lane &lane = lanes[next.lane];
-        // The node that held it behind its key now holds it in the lane.  A level
-        // of its own is the one allocation; without memory it takes any level's.
-        auto level = lane.levels.end();
-        try { level = lane.levels.try_emplace(next.level).first; } catch (...) { level = lane.levels.begin(); }
-        if (level == lane.levels.end()) std::terminate();
-        node.mapped() = next;
-        level->second.insert(std::move(node));
-        lane.ready.add(1);
+        node.mapped().holds_key = true;
+        seat(std::move(node));
     }
 
     // Of the lowest level of this lane the one that waits longest; not running, so it is put down at once.
     bool pick_oldest(std::uint32_t number, Entry *out) noexcept {
         Lane &lane = lanes[number];
         if (lane.levels.empty()) return false;
-        *out = unseat(lane, lane.levels.begin(), false);
+        *out = unseat(lane, lane.levels.begin(), lane.levels.begin()->second.begin()).mapped();
         waiting.sub(1);
         free_key(*out);
         look();
@@ -301,7 +339,7 @@ public:
     }
     bool pick_later(Entry *out) noexcept {
         if (later.empty()) return false;
-        take_later(later.begin(), out);
+        *out = take_later(later.begin()).mapped();
         free_key(*out);
         look();
         return true;
@@ -327,33 +365,30 @@ public:
                     lane.ready.sub(1);
                     free_key(entry);
                 }
-                level = level->second.empty() ? lane.levels.erase(level) : std::next(level);
+                level = drop_if_empty(lane, level);
             }
         look();
     }
 
     // Changes the level of a job that waits; false: it does not.
     bool rerank(_object *job, std::int32_t level) noexcept {
-        try {
-            for (Lane &lane : lanes)
-                for (auto &old : lane.levels)
-                    for (auto &place : old.second)
-                        if (place.second.job == job) {
-                            if (old.first == level) return true;
-                            auto &fresh = lane.levels[level];
-                            auto node = old.second.extract(place.first);
-                            node.mapped().level = level;
-                            fresh.insert(std::move(node));
-                            if (old.second.empty()) lane.levels.erase(old.first);
-                            look();
-                            return true;
-                        }
-            for (auto &line : keys)
-                for (auto &place : line.second)
-                    if (place.second.job == job) { place.second.level = level; return true; }
-            for (auto &place : later)
+        for (Lane &lane : lanes)
+            for (auto old = lane.levels.begin(); old != lane.levels.end(); ++old)
+                for (auto &place : old->second)
+                    if (place.second.job == job) {
+                        if (old->first == level) return true;
+                        auto node = old->second.extract(place.first);
+                        node.mapped().level = level;
+                        drop_if_empty(lane, old);
+                        level_of(lane, level).insert(std::move(node));
+                        look();
+                        return true;
+                    }
+        for (auto &line : keys)
+            for (auto &place : line.second)
                 if (place.second.job == job) { place.second.level = level; return true; }
-        } catch (...) { }
+        for (auto &place : later)
+            if (place.second.job == job) { place.second.level = level; return true; }
         return false;
     }
 
@@ -392,54 +427,72 @@ public:
 
     // ---- what is due later -------------------------------------------------
 
-    // Its id; 0: no memory.  `soonest` says whether the timekeeper must look anew.
-    std::uint64_t set_timer(std::int64_t due, const Entry &entry, _object *call, bool *soonest) noexcept {
+    // `soonest`: the timekeeper must look anew.  False: no memory.
+    bool delay(const Entry &entry, bool *soonest) noexcept {
+        try { *soonest = set_timer(node_of(entry), entry.due); return true; } catch (...) { return false; }
+    }
+    // True: the timekeeper must look anew.
+    bool hold(std::int64_t until) noexcept {
         std::int64_t next = next_due();
-        try {
-            if (entry.job) later.emplace(due, entry);
-            else calls.emplace(due, Timer{entry, call, last_id + 1});
-        } catch (...) { return 0; }
-        *soonest = next < 0 || due < next;
-        if (entry.job) (entry.arrival ? retrying : delayed).add(1);
-        return ++last_id;
+        held_until = until;
+        look();
+        return next < 0 || until < next;
     }
-    // The call that was set, whose reference the caller gets; NULL: it is on its way already.
-    _object *drop_timer(std::int64_t due, std::uint64_t id) noexcept {
-        auto range = calls.equal_range(due);
-        for (auto timer = range.first; timer != range.second; ++timer)
-            if (timer->second.id == id) {
-                _object *call = timer->second.call;
-                calls.erase(timer);
-                return call;
-            }
-        return nullptr;
-    }
-    // Makes a job that is due then due now.
-    bool hasten(_object *job, std::int64_t due, Entry *out) noexcept {
-        auto range = later.equal_range(due);
+    // A job that is due then is due now; false: none is, or it cannot be yet.
+    bool hasten(_object *job, std::int64_t due) noexcept {
+        auto range = later.equal_range(std::uint64_t(due));
         for (auto place = range.first; place != range.second; ++place)
-            if (place->second.job == job) { take_later(place, out); return true; }
+            if (place->second.job == job) return arrive(take_later(place));
         return false;
     }
-    std::int64_t next_due() const noexcept {
-        if (later.empty()) return calls.empty() ? -1 : calls.begin()->first;
-        return calls.empty() ? later.begin()->first : std::min(later.begin()->first, calls.begin()->first);
-    }
-    bool take_due(std::int64_t now, Timer *out) noexcept {
-        std::int64_t next = next_due();
-        if (next < 0 || next > now) return false;
-        *out = Timer();
-        if (!later.empty() && later.begin()->first == next) {
-            take_later(later.begin(), &out->entry);
-        } else {
-            *out = calls.begin()->second;
-            calls.erase(calls.begin());
+    // Everything but the calls; how many jobs may have become ready.
+    std::uint32_t make_due(std::int64_t now) noexcept {
+        std::uint32_t moved = 0;
+        while (!later.empty() && std::int64_t(later.begin()->first) <= now) moved += arrive(take_later(later.begin()));
+        if (held_until != 0 && held_until <= now) {
+            held_until = 0;
+            look();
+            ++moved;
         }
+        return moved;
+    }
+
+    std::uint64_t number_call() noexcept { return ++last_id; }
+    // False: no memory, and the caller keeps the function.
+    bool set_call(std::int64_t due, const Call &call, bool *soonest) noexcept {
+        std::int64_t next = next_due();
+        try { calls.emplace(due, call); } catch (...) { return false; }
+        *soonest = next < 0 || due < next;
         return true;
     }
-    template <class Visit> void each_call(Visit visit) const {
-        for (auto &timer : calls)
-            if (timer.second.call) visit(timer.second.call);
+    // The first that is due.  It stays, until it is dropped or put off.
+    bool first_call(std::int64_t now, std::int64_t *due, Call *out) const noexcept {
+        if (calls.empty() || calls.begin()->first > now) return false;
+        *due = calls.begin()->first;
+        *out = calls.begin()->second;
+        return true;
+    }
+    // Its function, whose reference the caller gets; NULL: it has been dropped already.
+    _object *drop_call(std::int64_t due, std::uint64_t id) noexcept {
+        auto call = find_call(due, id);
+        if (call == calls.end()) return nullptr;
+        _object *function = call->second.function;
+        calls.erase(call);
+        return function;
+    }
+    void put_off(std::int64_t due, std::uint64_t id, std::int64_t until) noexcept {
+        auto call = find_call(due, id);
+        if (call == calls.end()) return;
+        auto node = calls.extract(call);
+        node.key() = until;
+        calls.insert(std::move(node));
+    }
+
+    std::int64_t next_due() const noexcept {        // of anything; negative: nothing is
+        std::int64_t next = held_until != 0 ? held_until : -1;
+        if (!later.empty() && (next < 0 || std::int64_t(later.begin()->first) < next)) next = later.begin()->first;
+        if (!calls.empty() && (next < 0 || calls.begin()->first < next)) next = calls.begin()->first;
+        return next;
     }
 };
 

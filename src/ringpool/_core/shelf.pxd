@@ -133,6 +133,7 @@ cdef inline Put shelf_put(Core* core, PyObject* job, Entry* wish) noexcept nogil
     cdef bool soonest = False
     if wish != NULL:
         entry = wish[0]
+        entry.noted = &wish.arrival
     entry.job = job
     core.shelf.lock.lock()
     absorb(core)
@@ -142,7 +143,7 @@ cdef inline Put shelf_put(Core* core, PyObject* job, Entry* wish) noexcept nogil
     elif core.ring.bounded and core.shelf.total() + ring_length(&core.ring) >= core.ring.limit:
         put = FULL
     elif entry.due > entry.since:
-        if core.shelf.set_timer(entry.due, entry, NULL, &soonest) == 0:
+        if not core.shelf.delay(entry, &soonest):
             put = NO_MEMORY
     else:
         core.shelf.arrivals += 1
@@ -215,14 +216,6 @@ cdef inline void allow_workers(Core* core, int32_t more, int32_t resized, int32_
     tell_if_runnable(core)
 
 
-cdef inline void shelf_arrive(Core* core, Entry* entry) noexcept nogil:
-    # Under the lock: behind those that are there, for the first time or, after an attempt, again.
-    core.shelf.arrivals += 1
-    entry.arrival = core.shelf.arrivals
-    entry.since = now_ns()
-    core.shelf.add(entry[0])
-
-
 cdef inline void shelf_put_down(Core* core, Entry* place, bint comes_again) noexcept nogil:
     # What was taken has stopped running; its key is free unless it comes again.
     core.shelf.lock.lock()
@@ -234,29 +227,23 @@ cdef inline void shelf_put_down(Core* core, Entry* place, bint comes_again) noex
 cdef inline bint shelf_put_back(Core* core, Entry* place, int64_t hold_ns) noexcept nogil:
     # To its place, as if it had never been taken; and nothing is taken for so long.
     # False: nothing is taken any more, so that it would stay there.
-    cdef bool soonest = False
-    cdef Entry nobody
-    cdef bint done
+    cdef bint soonest
     core.shelf.lock.lock()
     if core.stop_asked.load():
         core.shelf.lock.unlock()
         return False
-    core.shelf.closed_until = now_ns() + hold_ns
-    done = core.shelf.set_timer(core.shelf.closed_until, nobody, NULL, &soonest) != 0
-    if not done:
-        core.shelf.closed_until = 0
-    done = core.shelf.put_back(place[0])
-    core.shelf.look()
+    soonest = core.shelf.hold(now_ns() + hold_ns)
+    core.shelf.put_back(place[0])
     core.shelf.lock.unlock()
     if soonest:
         core.clock.parker.unpark()
-    return done
+    return True
 
 
 cdef inline void shelf_close(Core* core) noexcept nogil:
     # From now on no worker takes anything from it: what is there will be resolved.
     core.shelf.lock.lock()
-    core.shelf.closed_until = <int64_t>1 << 62
+    core.shelf.shut = True
     core.shelf.look()
     core.shelf.lock.unlock()
 

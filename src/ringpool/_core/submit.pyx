@@ -24,7 +24,7 @@ from ringpool._core.python cimport (
     current_thread_state,
 )
 from ringpool._core.run cimport run_started
-from ringpool._core.worker cimport calling_thread
+from ringpool._core.here cimport calling_thread
 
 cdef PyObject* _submit(PyObject* self, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames) except NULL:
     return admit(<Engine>self, args, nargs, kwnames, FOREVER)

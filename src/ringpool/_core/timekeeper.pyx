@@ -15,16 +15,16 @@ from libcpp cimport bool
 
 from ringpool._core.core cimport core_release, unfinished
 from ringpool._core.engine cimport Engine, core_of_pool
-from ringpool._core.future cimport FutureBase, extension_of
-from ringpool._core.layout cimport Core, Entry, Objects, Timer, now_ns, object_put
+from ringpool._core.layout cimport LATEST, SOON_NS, Call, Core, Word, now_ns
 from ringpool._core.parking cimport gate_wake_all, sleep_until_woken
-from ringpool._core.python cimport Py_DECREF, Py_INCREF
+from ringpool._core.python cimport Py_DECREF, Py_INCREF, Py_XDECREF, Py_XINCREF
 from ringpool._core.ring cimport ring_is_closed
-from ringpool._core.shelf cimport shelf_arrive, tell_workers, work_ready
-from ringpool._core.worker cimport belong_to, call_quietly, hire_for_queued, keeps_time_of, make_up_for_waits
+from ringpool._core.shelf cimport tell_workers, work_ready
+from ringpool._core.here cimport belong_to, keeps_time_of
+from ringpool._core.worker cimport hire_for_queued, make_up_for_waits
 
 cdef enum:
-    SOON_NS = 10_000_000            # when there is no memory to go on: try again after this
+    NEW, ALIVE, ABANDONED
 
 
 cdef class TimekeeperMain:
@@ -33,6 +33,7 @@ cdef class TimekeeperMain:
     cdef Core* core
     cdef object initializer, finalizer, prefix      # of the queue's workers
     cdef set threads
+    cdef Word[uint32_t] phase           # NEW, then ALIVE or ABANDONED
 
     def __cinit__(self):
         self.core = NULL
@@ -43,14 +44,16 @@ cdef class TimekeeperMain:
 
     def __call__(self):
         cdef Core* core = self.core
-        cdef uint32_t nobody = 0
+        cdef uint32_t nobody = 0, expected = NEW
+        if not self.phase.cas(expected, ALIVE):
+            return                          # whoever started the thread gave up on it
         belong_to(core)                     # a call that waits for the queue's end would wait for itself
         while True:
             self._keep(core)
-            _call_all(core)
+            _call_due(core, LATEST)        # due or not: whoever asked for it looks whether anything is left
             core.keepers.store(0)
-            # Who sets a timer and then finds a timekeeper relies on it.
-            if not _has_timers(core) or not core.keepers.cas(nobody, 1):
+            # Who sets a call and then finds a timekeeper relies on it.
+            if not _has_calls(core) or not core.keepers.cas(nobody, 1):
                 break
             nobody = 0
         belong_to(NULL)
@@ -58,90 +61,100 @@ cdef class TimekeeperMain:
 
     cdef _keep(self, Core* core):
         # Until the queue has nothing left to do.
-        cdef Objects calls
-        cdef int64_t due
+        cdef int64_t due = 0
         cdef bint closed
         while True:
             closed = ring_is_closed(&core.ring)
-            due = _make_due(core, &calls)
-            if core.elastic.load() and work_ready(core):
-                # Of the workers there may be, some have left, and the others may be busy.
-                hire_for_queued(core, self.initializer, self.finalizer, self.threads, self.prefix)
-            make_up_for_waits(core, self.initializer, self.finalizer, self.threads, self.prefix)
-            _call(&calls)
+            try:
+                due = self._make_due(core)
+            except BaseException:
+                due = now_ns() + SOON_NS    # no memory, as a rule
             if closed and unfinished(core) == 0:
                 return
-            sleep_until_woken(&core.clock, due)
+            try:
+                sleep_until_woken(&core.clock, due)
+            except BaseException:
+                pass                        # a signal handler's, in a forked child
+
+    cdef int64_t _make_due(self, Core* core) except? -1:
+        # The next due time; FOREVER: none.
+        cdef uint32_t moved
+        cdef int64_t now, next_due
+        core.shelf.lock.lock()
+        now = now_ns()
+        moved = core.shelf.make_due(now)
+        core.shelf.lock.unlock()
+        for _ in range(moved):
+            tell_workers(core)
+        if core.elastic.load() and work_ready(core):
+            # Of the workers there may be, some have left, and the others may be busy.
+            hire_for_queued(core, self.initializer, self.finalizer, self.threads, self.prefix)
+        make_up_for_waits(core, self.initializer, self.finalizer, self.threads, self.prefix)
+        _call_due(core, now)
+        core.shelf.lock.lock()
+        next_due = core.shelf.next_due()
+        core.shelf.lock.unlock()
+        return next_due
 
 
-cdef bint _has_timers(Core* core) noexcept:
+cdef bint _has_calls(Core* core) noexcept:
+    cdef Call call
+    cdef int64_t due
     cdef bint found
     core.shelf.lock.lock()
-    found = core.shelf.next_due() >= 0
+    found = core.shelf.first_call(LATEST, &due, &call)
     core.shelf.lock.unlock()
     return found
 
 
-cdef void _call(Objects* calls) noexcept:
-    cdef size_t i
-    for i in range(calls.size()):
-        call_quietly(<object>calls[0][i])
-        Py_DECREF(calls[0][i])
-    calls.clear()
-
-
-cdef int64_t _make_due(Core* core, Objects* calls) noexcept:
-    # The next due time; FOREVER, which is negative: none.
-    cdef Timer timer
-    cdef int64_t now, next_due
-    cdef bool soonest = False
-    cdef uint32_t moved = 0                 # so many may start now
-    core.shelf.lock.lock()
-    now = now_ns()
-    while core.shelf.take_due(now, &timer):
-        if timer.call != NULL:
-            if not object_put(calls, timer.call):
-                core.shelf.set_timer(now + SOON_NS, timer.entry, timer.call, &soonest)
-                break
-        elif timer.entry.job != NULL:
-            shelf_arrive(core, &timer.entry)
-            extension_of(<FutureBase>timer.entry.job).wish.arrival = timer.entry.arrival
-            moved += 1
-        elif core.shelf.closed_until <= now:
-            core.shelf.closed_until = 0     # what a rate limit has held back
-            core.shelf.look()
-            moved += 1
-    next_due = core.shelf.next_due()
-    core.shelf.lock.unlock()
-    for _ in range(moved):
-        tell_workers(core)
-    return next_due
-
-
-cdef void _call_all(Core* core) noexcept:
-    # At the end, due or not: whoever asked for it looks whether anything is left.
-    cdef Timer timer
-    cdef Objects calls
-    cdef bint found = True
-    while found:
+cdef void _call_due(Core* core, int64_t limit) noexcept:
+    # What is due by then, each once; what finds no memory is called again soon.
+    cdef Call call
+    cdef int64_t due = 0
+    cdef bint found
+    while True:
         core.shelf.lock.lock()
-        found = core.shelf.take_due(1 << 62, &timer)
+        found = core.shelf.first_call(limit, &due, &call)
+        Py_XINCREF(call.function)
         core.shelf.lock.unlock()
-        if found and timer.call != NULL:
-            if object_put(&calls, timer.call):
-                _call(&calls)
-            else:
-                Py_DECREF(timer.call)
+        if not found:
+            return
+        if _has_called(<object>call.function):
+            _drop_call(core, due, call.id)
+        else:
+            core.shelf.lock.lock()
+            core.shelf.put_off(due, call.id, now_ns() + SOON_NS)
+            core.shelf.lock.unlock()
+        Py_DECREF(call.function)
+        call.function = NULL
+
+
+cdef bint _has_called(object function) noexcept:
+    try:
+        function()
+    except MemoryError:
+        return False
+    except BaseException:
+        pass
+    return True
+
+
+cdef void _drop_call(Core* core, int64_t due, uint64_t number) noexcept:
+    cdef PyObject* function
+    core.shelf.lock.lock()
+    function = core.shelf.drop_call(due, number)
+    core.shelf.lock.unlock()
+    Py_XDECREF(function)
 
 
 def keep_time(Engine pool not None):
     """Start the queue's timekeeper, unless it has one. Raises RuntimeError when no thread can be started."""
     cdef Core* core = core_of_pool(pool)
     cdef TimekeeperMain main
-    cdef uint32_t nobody = 0
+    cdef uint32_t nobody = 0, expected = NEW
     if core.keepers.load() or not core.keepers.cas(nobody, 1):
         return                          # the one there looks at its timers once more before it ends
-    thread = None
+    thread = main = None
     try:
         main = TimekeeperMain()
         core.references.add(1)
@@ -154,40 +167,39 @@ def keep_time(Engine pool not None):
         pool._threads.add(thread)
         thread.start()
     except BaseException:
-        pool._threads.discard(thread)
-        core.keepers.store(0)
-        gate_wake_all(&core.quiet)
-        raise
+        if main is None or main.phase.cas(expected, ABANDONED):
+            pool._threads.discard(thread)
+            core.keepers.store(0)
+            gate_wake_all(&core.quiet)
+        raise                           # else a signal handler's, while we waited for it to begin
 
 
 def call_at(Engine pool not None, int64_t due, call):
     """Have *call* called at *due* (:func:`now`), by the timekeeper; returns what :func:`call_off` takes."""
     cdef bool soonest = False
-    cdef uint64_t timer
-    cdef Entry nobody
+    cdef bint kept
+    cdef Call one
     cdef Core* core = core_of_pool(pool)
-    Py_INCREF(<PyObject*>call)
     core.shelf.lock.lock()
-    timer = core.shelf.set_timer(due, nobody, <PyObject*>call, &soonest)
+    one.id = core.shelf.number_call()
     core.shelf.lock.unlock()
-    if timer == 0:
-        Py_DECREF(<PyObject*>call)
+    timer = due, one.id                 # when there is no memory for it, nothing has been set
+    one.function = <PyObject*>call
+    Py_INCREF(one.function)
+    core.shelf.lock.lock()
+    kept = core.shelf.set_call(due, one, &soonest)
+    core.shelf.lock.unlock()
+    if not kept:
+        Py_DECREF(one.function)
         raise MemoryError
     if soonest:
         core.clock.parker.unpark()
-    return due, timer
+    return timer
 
 
 def call_off(Engine pool not None, timer):
     """The call will not be made, unless it is being made."""
-    cdef int64_t due = timer[0]
-    cdef uint64_t number = timer[1]
-    cdef PyObject* call
-    core_of_pool(pool).shelf.lock.lock()
-    call = core_of_pool(pool).shelf.drop_timer(due, number)
-    core_of_pool(pool).shelf.lock.unlock()
-    if call != NULL:
-        Py_DECREF(call)
+    _drop_call(core_of_pool(pool), timer[0], timer[1])
 
 
 def now():

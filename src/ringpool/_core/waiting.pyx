@@ -27,16 +27,15 @@ from ringpool._core.future cimport (
 from ringpool._core.layout cimport Core, Here, Objects, Standing, Worker, roster_put, roster_retire
 from ringpool._core.python cimport Py_DECREF, Py_XDECREF, Py_XINCREF, current_thread_state
 from ringpool._core.shelf cimport take_nested
-from ringpool._core.worker cimport (
+from ringpool._core.here cimport (
     calling_thread,
-    hire_spare,
     may_run_here,
     run_on_top,
     run_planned_on_top,
     seat_of_this_thread,
-    tell_of_no_spare,
     works_for,
 )
+from ringpool._core.worker cimport hire_spare, tell_of_no_spare
 
 from ringpool._core.future import set_worker_hooks
 

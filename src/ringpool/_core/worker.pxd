@@ -165,27 +165,9 @@ cdef inline void call_quietly(object function) noexcept:
         pass
 
 
-cdef class StopFlag:
-    cdef Core* core
-
-
 cdef int hire(Core* core, object initializer, object finalizer, set threads, object name) except -1
 cdef hire_for_queued(Core* core, initializer, finalizer, set threads, name, bint draining=*)
 cdef bint hire_spare(FutureBase job) except -1
 cdef tell_of_no_spare()
-cdef make_up_for_waits(Core* core, initializer, finalizer, set threads, prefix)
+cdef void make_up_for_waits(Core* core, initializer, finalizer, set threads, prefix) noexcept
 cdef void make_up_before_sleep() noexcept
-cdef bint on_worker_of(Core* core) noexcept
-cdef bint works_for(Core* core) noexcept
-cdef bint keeps_time_of(Core* core) noexcept
-cdef bint run_in_place(Core* core, Worker* me, FutureBase job) noexcept
-cdef bint run_on_top(Core* core, Worker* me, FutureBase job) noexcept
-cdef void run_planned_on_top(Core* core, Worker* me, PyObject* job) noexcept
-cdef bint is_hiring_for(Core* core) noexcept
-cdef bint may_run_here(Core* core) noexcept
-# of this thread: what it knows of itself is worker.pyx's, since each module has its own this_thread()
-cdef void belong_to(Core* core) noexcept
-cdef Here* calling_thread() noexcept
-cdef Worker* seat_of_this_thread() noexcept
-cdef Core* this_core() noexcept
-cdef Worker* this_worker() noexcept

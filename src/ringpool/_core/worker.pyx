@@ -12,12 +12,11 @@ from libc.stdint cimport int32_t, uint32_t
 
 from ringpool._core.core cimport core_close, core_release, unfinished
 from ringpool._core.future cimport FutureBase, is_served_by
+from ringpool._core.here cimport calling_thread, works_for
 from ringpool._core.layout cimport (
     FOREVER,
     Core,
-    Held,
     Here,
-    Standing,
     Waiter,
     Word,
     Worker,
@@ -25,21 +24,14 @@ from ringpool._core.layout cimport (
     now_ns,
     roster_put,
     roster_retire,
-    this_thread,
 )
 from ringpool._core.parking cimport gate_enter, gate_leave, gate_wake_all, sleep_until_woken
-from ringpool._core.python cimport (
-    Py_DECREF,
-    Py_INCREF,
-    Py_XINCREF,
-    PyThread_get_thread_ident,
-    current_thread_state,
-)
+from ringpool._core.python cimport Py_DECREF, Py_INCREF, Py_XINCREF, current_thread_state, ident_of_this_thread
 from ringpool._core.ring cimport ring_is_closed
 from ringpool._core.shelf cimport allow_workers, work_ready
 
 from ringpool._core.resolve cimport resolve_queued
-from ringpool._core.run cimport enter_fresh_context, fresh_context, leave_context, run_in_fresh_context
+from ringpool._core.run cimport fresh_context
 
 cdef enum:
     NEW, ALIVE, ABANDONED
@@ -81,7 +73,7 @@ cdef class WorkerMain:
             core_release(self.core)
 
     def __call__(self):
-        # Until it works nothing is allocated: jobs rely on it already.
+        # Nothing may end it but the end: what needs memory was made before, or is done without.
         cdef uint32_t expected = NEW
         cdef bint left = False
         if not self.phase.cas(expected, ALIVE):
@@ -90,15 +82,16 @@ cdef class WorkerMain:
             self._leave()
             return
         name_this_thread(self.short_name)
-        self.worker.ident = PyThread_get_thread_ident()
+        self.worker.ident = ident_of_this_thread()
         self.worker.born.set(now_ns())
         self.worker.thread = current_thread_state()
-        this_thread().core = self.core
-        this_thread().worker = self.worker
-        this_thread().main = <PyObject*>self
+        calling_thread().core = self.core
+        calling_thread().worker = self.worker
+        calling_thread().main = <PyObject*>self
+        calling_thread().seat = self.worker
         if self.core.copies_context:
             fresh_context()
-        if self.initializer is not None and not _initialized(self.initializer):
+        if self.initializer is not None and not _is_ready(self.initializer):
             _break(self.core)
         elif self.spare_of is None:
             _be_seated(self.core, self.worker, True)
@@ -109,7 +102,7 @@ cdef class WorkerMain:
             _work_as_spare(self)
         if self.finalizer is not None:
             call_quietly(self.finalizer)
-        this_thread().worker = NULL
+        calling_thread().worker = NULL
         if self.spare_of is None and left:
             self._leave()
         elif self.spare_of is None:
@@ -120,9 +113,11 @@ cdef class WorkerMain:
             self.core.spares.sub(1)
             allow_workers(self.core, 0, 0, 0)
             make_up_for_waits(self.core, self.initializer, self.finalizer, self.threads, self.prefix)
-        this_thread().core = NULL
-        this_thread().main = NULL
+        calling_thread().core = NULL
+        calling_thread().main = NULL
+        calling_thread().seat = NULL
         gate_wake_all(&self.core.quiet)
+        self.thread = None
 
     cdef _leave(self):
         # Before the end of the queue.  Until here its place was taken: who put a
@@ -139,6 +134,13 @@ cdef void _be_seated(Core* core, Worker* me, bint seated) noexcept:
     core.roster_lock.lock()
     me.seated = seated
     core.roster_lock.unlock()
+
+
+cdef bint _is_ready(object initializer) noexcept:
+    try:
+        return initializer()
+    except BaseException:
+        return False                        # it catches what the user's own raises: no memory to call it
 
 
 cdef void _number(Core* core, Worker* me, int32_t number) noexcept:
@@ -209,7 +211,7 @@ cdef bint _hire_one(
     Core* core, object initializer, object finalizer, set threads, object name, bint draining=False
 ) except -1:
     # False: there is no worker yet, and somebody else is at it.
-    cdef Here* here = &this_thread()
+    cdef Here* here = calling_thread()
     cdef Core* hiring_before = here.hiring
     cdef bint reentrant = hiring_before == core     # a signal handler's submit inside ours
     cdef uint32_t reserved = core.reserved.load()
@@ -255,7 +257,7 @@ cdef bint hire_spare(FutureBase job) except -1:
     # By a worker before it waits, in a way we cannot serve in place, for a job of
     # its own pool: one more worker empties the queue and leaves.  False: there are
     # as many as there may be, and none is hired.
-    cdef Core* core = this_thread().core
+    cdef Core* core = calling_thread().core
     cdef WorkerMain mine
     cdef uint32_t expected = 0
     cdef bint ours
@@ -264,7 +266,7 @@ cdef bint hire_spare(FutureBase job) except -1:
     ours = job.unrun == &core.unrun
     if not ours and not is_served_by(job, core):
         return True
-    mine = <WorkerMain>this_thread().main
+    mine = <WorkerMain>calling_thread().main
     core.roster_lock.lock()
     mine.worker.waits_in = mine.worker.current.relaxed()
     core.roster_lock.unlock()
@@ -287,11 +289,11 @@ cdef bint hire_spare(FutureBase job) except -1:
 
 cdef tell_of_no_spare():
     # Once for each pool: a worker waits, and no other takes its place.
-    cdef Core* core = this_thread().core
+    cdef Core* core = calling_thread().core
     if not core.short_of_spares.exchange(1):
         logger.warning(
             "%s: a job waits for another, and no spare worker takes its place: there may be %d of them",
-            (<WorkerMain>this_thread().main).prefix, core.max_spares,
+            (<WorkerMain>calling_thread().main).prefix, core.max_spares,
         )
 
 
@@ -304,7 +306,7 @@ cdef bint _may_hire_spare(Core* core) noexcept:
     return False
 
 
-cdef make_up_for_waits(Core* core, initializer, finalizer, set threads, prefix):
+cdef void make_up_for_waits(Core* core, initializer, finalizer, set threads, prefix) noexcept:
     # After jobs became ready that no producer has hired for, or before the last who
     # could run them sleeps, since it is set aside for others.  Maybe all workers wait
     # for just these jobs: while fewer than max_workers are at work, a spare helps.
@@ -322,11 +324,11 @@ cdef make_up_for_waits(Core* core, initializer, finalizer, set threads, prefix):
     core.roster_lock.unlock()
     if core.started.load() + core.spares.load() >= core.max_workers.load() + core.gone.load() + waiting:
         return                              # and so does who is at work, or leaves: it looks once more
-    if not _may_hire_spare(core):
-        return                              # the next that is free takes it
-    nobody = WorkerMain()
-    nobody.has_spare.store(1)
     try:
+        nobody = WorkerMain()
+        nobody.has_spare.store(1)
+        if not _may_hire_spare(core):
+            return                          # the next that is free takes it
         _start_spare(core, nobody, initializer, finalizer, threads, prefix)
     except Exception:
         pass                                # it will be tried again when one leaves, or something else is due
@@ -343,7 +345,7 @@ cdef bint _lacks_worker(Core* core) noexcept:
 
 
 cdef void make_up_before_sleep() noexcept:
-    cdef WorkerMain mine = <WorkerMain>this_thread().main
+    cdef WorkerMain mine = <WorkerMain>calling_thread().main
     make_up_for_waits(mine.core, mine.initializer, mine.finalizer, mine.threads, mine.prefix)
 
 
@@ -370,18 +372,18 @@ cdef object _start(Core* core, initializer, finalizer, WorkerMain spare_of, set 
     if not roster_put(core, worker):
         del worker
         raise MemoryError
-    # Spares are numbered behind the seats, so that they take no worker's number.
-    _number(core, worker, 0 if spare_of is None else <int32_t>core.max_workers.load())
-    core.references.add(1)
-    main.core = core
-    main.worker = worker
-    main.initializer = initializer
-    main.finalizer = finalizer
-    main.threads = threads
-    main.prefix = prefix
-    main.spare_of = spare_of
     try:
+        # Spares are numbered behind the seats, so that they take no worker's number.
+        _number(core, worker, 0 if spare_of is None else <int32_t>core.max_workers.load())
         name = f"{prefix}_{worker.number}" if spare_of is None else f"{prefix}_{worker.number}_spare"
+        core.references.add(1)
+        main.core = core
+        main.worker = worker
+        main.initializer = initializer
+        main.finalizer = finalizer
+        main.threads = threads
+        main.prefix = prefix
+        main.spare_of = spare_of
         main.short_name = _short_name(name)
         main.thread = threading.Thread(target=main, name=name, daemon=False, **_THREAD_OPTIONS)
         threads.add(main.thread)
@@ -396,177 +398,11 @@ cdef object _start(Core* core, initializer, finalizer, WorkerMain spare_of, set 
     return None
 
 
-cdef bint _initialized(initializer) noexcept:
-    try:
-        return initializer()
-    except BaseException:                   # it catches what the user's raises: there is no memory to call it
-        return False
-
-
-cdef _break(Core* core):
+cdef void _break(Core* core) noexcept:
     # An initializer failed: refuse what comes, resolve what is queued.
     core.broken.store(1)
     core_close(core)
-    resolve_queued(core, INITIALIZER_FAILED, None)
-
-
-# ---- from inside a job ------------------------------------------------------------------
-
-cdef bint on_worker_of(Core* core) noexcept:
-    return this_thread().core == core
-
-
-cdef bint is_hiring_for(Core* core) noexcept:
-    # Does a submit for it stand still below us, while a signal handler runs?
-    return this_thread().hiring == core
-
-
-cdef bint may_run_here(Core* core) noexcept:
-    # May the calling thread run jobs of this pool in place of a wait for them?
-    return this_thread().core == core or (this_thread().hiring == core and not core.started.load())
-
-
-cdef bint works_for(Core* core) noexcept:
-    # Is the calling thread one of its workers?  Not its timekeeper, nor one that runs a job in a worker's place.
-    return this_thread().core == core and this_thread().main != NULL
-
-
-cdef bint keeps_time_of(Core* core) noexcept:
-    return this_thread().core == core and this_thread().worker == NULL
-
-
-cdef bint run_in_place(Core* core, Worker* me, FutureBase job) noexcept:
-    # As run_started, on a thread that has submitted the job and found no room: while
-    # the job runs, it is the thread's current one and cannot wait for its own end.
-    cdef Here* here = &this_thread()
-    cdef Core* core_before = here.core
-    cdef Worker* worker_before = here.worker
-    cdef PyObject* main_before = here.main
-    cdef bint watched
-    cdef Standing standing
-    _stand_still(&standing)
-    if core_before != core:
-        here.main = NULL
-    elif worker_before != NULL:
-        me.number = worker_before.number
-        me.held = worker_before.held
-    here.core = core
-    here.worker = me
-    watched = run_in_fresh_context(core, me, job)
-    here.core = core_before
-    here.worker = worker_before
-    here.main = main_before
-    here.standing = standing.outer
-    return watched
-
-
-cdef bint run_on_top(Core* core, Worker* me, FutureBase job) noexcept:
-    # As run_started, in place of a wait for it.
-    cdef Standing standing
-    cdef bint watched
-    _stand_still(&standing)
-    watched = run_in_fresh_context(core, me, job)
-    this_thread().standing = standing.outer
-    return watched
-
-
-cdef void run_planned_on_top(Core* core, Worker* me, PyObject* job) noexcept:
-    # As run_planned, in place of a wait for it.
-    cdef Standing standing
-    _stand_still(&standing)
-    if core.copies_context:
-        enter_fresh_context()
-    run_planned(core, me, job)
-    if core.copies_context:
-        leave_context()
-    this_thread().standing = standing.outer
-
-
-cdef void _stand_still(Standing* standing) noexcept:
-    # The current job, while another runs.
-    cdef Here* here = &this_thread()
-    standing.outer = here.standing
-    standing.job = here.worker.current.relaxed() if here.worker != NULL else NULL
-    if standing.job != NULL:
-        here.standing = standing
-
-
-cdef void belong_to(Core* core) noexcept:
-    # For a thread that is no worker and must not wait for the end of its own queue.
-    this_thread().core = core
-
-
-cdef Here* calling_thread() noexcept:
-    return &this_thread()
-
-
-cdef Worker* seat_of_this_thread() noexcept:
-    # The worker that it is, whatever it runs in place.
-    return (<WorkerMain>this_thread().main).worker
-
-
-cdef Core* this_core() noexcept:
-    return this_thread().core
-
-
-cdef Worker* this_worker() noexcept:
-    return this_thread().worker
-
-
-def keep_state(state):
-    """The calling worker's own from now on, until :func:`give_up_state`."""
-    cdef Worker* me = seat_of_this_thread()
-    Py_INCREF(<PyObject*>state)
-    this_thread().core.roster_lock.lock()       # under which others look at it
-    me.state = <PyObject*>state
-    this_thread().core.roster_lock.unlock()
-
-
-def give_up_state():
-    """What the calling worker has kept, which it has no more; raises LookupError when that is nothing."""
-    cdef Worker* me = seat_of_this_thread()
-    cdef PyObject* kept = me.state
-    if kept == NULL:
-        raise LookupError
-    this_thread().core.roster_lock.lock()
-    me.state = NULL
-    this_thread().core.roster_lock.unlock()
-    state = <object>kept
-    Py_DECREF(kept)
-    return state
-
-
-def current_state():
-    """What the calling worker has kept, or None; for a thread that is a worker."""
-    cdef PyObject* kept = seat_of_this_thread().state
-    return <object>kept if kept != NULL else None
-
-
-def current_future():
-    """The future of the job that the calling thread is running, or None."""
-    cdef PyObject* job = NULL
-    if this_thread().worker != NULL:
-        job = this_thread().worker.current.relaxed()
-    return <object>job if job != NULL else None
-
-
-cdef class StopFlag:
-    """Says whether a pool was told to stop now; may outlive it."""
-
-    def __dealloc__(self):
-        if self.core != NULL:
-            core_release(self.core)
-
-    def __bool__(self):
-        return self.core.stop_asked.load() != 0
-
-
-def current_stop_flag():
-    """The StopFlag of the pool whose worker the calling thread is; None on other threads."""
-    cdef StopFlag flag
-    if this_thread().core == NULL:
-        return None
-    flag = StopFlag()
-    flag.core = this_thread().core
-    flag.core.references.add(1)
-    return flag
+    try:
+        resolve_queued(core, INITIALIZER_FAILED, None)
+    except BaseException:
+        logger.exception("exception while jobs were failed")
