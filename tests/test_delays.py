@@ -315,7 +315,9 @@ def test_a_callback_on_the_clocks_thread_is_refused_with_words_of_its_own(gate):
                 queue.submit(int)
         except QueueFull as error:
             errors.append(str(error))
+        called.set()
 
+    called = threading.Event()
     with WorkerQueue(1, 2, name="later") as queue:
         queue.submit(gate)
         gate.wait_until_entered()
@@ -323,6 +325,7 @@ def test_a_callback_on_the_clocks_thread_is_refused_with_words_of_its_own(gate):
         expires.add_done_callback(again)
         queue.submit(int)
         assert isinstance(expires.exception(WAIT), JobExpired)
+        assert called.wait(WAIT)  # else the worker may make room first
         gate.open()
         assert queue.wait(WAIT)
     assert errors == ["later is full, and a callback on its clock's thread cannot wait: nothing would be due meanwhile"]
