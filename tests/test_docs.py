@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import ringpool
 from ringpool import Stats
 
 ROOT = Path(__file__).parents[1]
@@ -108,6 +109,46 @@ def test_every_link_between_pages_leads_somewhere():
 def rows_of(page):
     """The lines of its tables."""
     return [line for line in page.read_text(encoding="utf-8").splitlines() if line.startswith("|")]
+
+
+PROMISES = [DOCS / "faults.md", DOCS / "guarantees.md"]
+TEST = re.compile(r"`([\w/]+\.py)::(\w+)`")
+
+
+@pytest.mark.parametrize("page", PROMISES, ids=lambda page: page.name)
+def test_every_test_that_a_page_of_promises_names_exists(page):
+    """
+    In the file that it names, and is a test.
+    """
+    named = TEST.findall(page.read_text(encoding="utf-8"))
+    assert len(named) > 50
+    missing = []
+    for file, name in named:
+        path = ROOT / "tests" / file
+        found = path.is_file() and re.search(rf"^def {name}\(", path.read_text(encoding="utf-8"), re.MULTILINE)
+        if not found or not name.startswith("test_"):
+            missing.append(f"{file}::{name}")
+    assert missing == []
+
+
+def test_every_fault_and_every_promise_names_a_test():
+    """
+    Each of the eighty rows, each item of the promises, and each public class.
+    """
+    faults, guarantees = (page.read_text(encoding="utf-8") for page in PROMISES)
+    rows = re.findall(r"^\| (\d+) \|(.*)$", faults, re.MULTILINE)
+    assert [int(number) for number, _ in rows] == list(range(1, 81))
+    assert [number for number, row in rows if not TEST.search(row.rpartition(" | ")[2])] == []
+
+    promises = re.findall(r"^- .*(?:\n  .*)*", guarantees, re.MULTILINE)
+    assert len(promises) > 30
+    assert [promise for promise in promises if not TEST.search(promise)] == []
+
+    threads = re.findall(r"^\| (.*`.*) \| .* \| (.*) \|$", guarantees, re.MULTILINE)
+    assert [row for row in threads if not TEST.search(row[1])] == []
+    public = {name: getattr(ringpool, name) for name in ringpool.__all__}
+    classes = {name for name, it in public.items() if isinstance(it, type) and not issubclass(it, BaseException)}
+    assert classes <= set(re.findall(r"`(\w+)`", " ".join(classes for classes, _ in threads)))
 
 
 def links_of(text):
