@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor as StandardExecutor
 
 import pytest
 
-from ringpool import CoDel, Job, Lane, QueueFull, QueueStopped, Retry, ThreadPoolExecutor, WorkerQueue
+from ringpool import CoDel, Job, Lane, QueueFull, Retry, ThreadPoolExecutor, WorkerQueue
 
 WAIT = 60
 SUBMITTERS = 8

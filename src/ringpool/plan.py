@@ -96,13 +96,19 @@ class Plan:
     # ---- from submit to start -----------------------------------------------------
 
     def watch(self, future: Future[Any]) -> None:
-        """After the job was queued: have it ended in time, and its timers with it."""
-        if self.job.delay or self.retry:
-            future.add_done_callback(self._hasten)
-        for due, call in ((self.expires, self._expire), (self.deadline, self._miss_deadline)):
-            if due is not None:
-                timer = call_at(self.queue, due, partial(call, future))
-                future.add_done_callback(partial(_call_off, self.queue, timer))
+        """After the job was queued: have it ended in time, its timers with it, and its end told."""
+        try:
+            if self.job.delay or self.retry:
+                future.add_done_callback(self._hasten)
+            for due, call in ((self.expires, self._expire), (self.deadline, self._miss_deadline)):
+                if due is not None:
+                    timer = call_at(self.queue, due, partial(call, future))
+                    future.add_done_callback(partial(_call_off, self.queue, timer))
+            if "on_done" in self.queue._settings.hooks:
+                future.add_done_callback(self.queue._settings.done)
+        except BaseException:
+            future.cancel()  # no memory: its submit raises, so it shall not run, unless a worker was faster
+            raise
 
     def refuse_wait(self, full: bool) -> None:
         """

@@ -333,14 +333,8 @@ class WorkerQueue(Engine):
             prefers,
             deadline,
         )
-        try:
-            if not plan.went_elsewhere:
-                plan.watch(future)
-                if "on_done" in settings.hooks:
-                    future.add_done_callback(settings.done)
-        except BaseException:
-            future.cancel()  # no memory: it is not accepted, unless a worker was faster
-            raise
+        if not plan.went_elsewhere:
+            plan.watch(future)
         return future
 
     def _with_item(self, job, item):

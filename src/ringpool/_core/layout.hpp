@@ -179,6 +179,11 @@ inline bool object_put(Objects *objects, struct _object *object) noexcept {
     catch (...) { return false; }
 }
 
+inline bool objects_copy(const Objects *from, Objects *to) noexcept {
+    try { *to = *from; return true; }
+    catch (...) { return false; }
+}
+
 // ---- batch.pxd -----------------------------------------------------------
 
 // One item of a map, and then its result.
