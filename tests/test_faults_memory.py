@@ -187,6 +187,9 @@ def program(name, native):
     return text.replace("\nBEFORE\n", "\n" + before + "\n")
 
 
+@pytest.mark.skipif(
+    not getattr(sys, "_is_gil_enabled", lambda: True)(), reason="_testcapi changes the allocator under running threads"
+)
 @pytest.mark.parametrize("name", OF_PYTHON)
 def test_python_has_no_memory(name, run_script):
     """
