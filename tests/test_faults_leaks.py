@@ -4,15 +4,17 @@ import asyncio
 import contextvars
 import decimal
 import gc
+import os
 import sys
 import threading
 import time
 import weakref
+from array import array
 from concurrent import futures
 
 import pytest
 
-from ringpool import ThreadPoolExecutor, lifecycle
+from ringpool import ThreadPoolExecutor, WorkerQueue, lifecycle
 
 WAIT = 30  # seconds after which a wait has failed
 
@@ -214,6 +216,35 @@ def test_result_that_was_given_up_leaves_nothing_in_the_future(call, gate):
         future = pool.submit(gate)
         assert grown_by(poll, 2_000) < 200
         gate.open()
+
+
+def resident():
+    with open("/proc/self/statm") as pages:
+        return int(pages.read().split()[1]) * 4096
+
+
+# RINGPOOL_TEST_WINDOW=1000000 is the whole of the promise: nothing for each million of jobs, ten times.
+WINDOW = int(os.environ.get("RINGPOOL_TEST_WINDOW", 20_000))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("kind", [ThreadPoolExecutor, WorkerQueue])
+def test_jobs_leave_nothing(kind):
+    """
+    Ten windows: no block more after the last than after the first, and less than 4 kB a million jobs.
+    """
+    blocks, memory = array("q", [0] * 10), array("q", [0] * 10)
+    with kind(2) if kind is ThreadPoolExecutor else kind(2, 1024, keep_results=0) as pool:
+        for window in range(-1, 10):
+            for _ in range(WINDOW // 1000):
+                for future in [pool.submit(int) for _ in range(1000)]:
+                    future.result(WAIT)
+                del future
+            gc.collect()
+            if window >= 0:
+                blocks[window], memory[window] = sys.getallocatedblocks(), resident()
+    assert max(blocks) - blocks[0] < 50, list(blocks)
+    assert memory[9] - memory[0] < max(65536, 10 * WINDOW * 4096 // 1_000_000), list(memory)
 
 
 # ---- pools that come and go ---------------------------------------------------------------------

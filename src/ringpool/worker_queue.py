@@ -344,14 +344,8 @@ class WorkerQueue(Engine):
             now() + int(job.delay * 1e9) if job.delay else 0,
             settings.judges or plan.expires is not None, prefers, deadline, *plan.limits,
         )  # fmt: skip
-        try:
-            if not plan.went_elsewhere:
-                plan.watch(future)
-                if "on_done" in settings.hooks:
-                    future.add_done_callback(settings.done)
-        except BaseException:
-            future.cancel()  # no memory: it is not accepted, unless a worker was faster
-            raise
+        if not plan.went_elsewhere:
+            plan.watch(future)
         return future
 
     def _with_item(self, job, item):

@@ -7,7 +7,7 @@ from concurrent.futures import CancelledError, InvalidStateError
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint32_t
 
-from ringpool._core.layout cimport FOREVER, Extension, Objects, Waiter, core_of, has_spare_processor, object_put
+from ringpool._core.layout cimport FOREVER, Extension, Objects, Waiter, core_of, has_spare_processor, object_put, objects_copy
 from ringpool._core.parking cimport deadline_of, gate_enter, gate_leave, gate_wake_all, sleep_until_woken
 from ringpool._core.python cimport Py_DECREF, Py_INCREF, Py_XDECREF, hand_over, track_late
 
@@ -206,10 +206,8 @@ cdef class FutureBase:
         cdef Extension* extension = future_extension(self)
         cdef Objects callbacks
         cdef size_t i
-        cdef bint complete = True
         cdef uint32_t state = future_lock(self)
-        for i in range(extension.callbacks.size()):
-            complete = complete and object_put(&callbacks, extension.callbacks[i])
+        cdef bint complete = objects_copy(&extension.callbacks, &callbacks)
         for i in range(callbacks.size()):
             Py_INCREF(callbacks[i])
         future_unlock(self, state)
@@ -299,7 +297,7 @@ cdef bint future_settle(FutureBase self, uint32_t allowed, uint32_t phase, PyObj
         try:
             condition.notify_all()
         except Exception:
-            _log_waiter(self)
+            _log("exception in a waiter for %r", self)
         finally:
             condition.release()
     if state & WATCHED:
@@ -317,7 +315,7 @@ cdef void future_settle_loudly(FutureBase self, PyObject* outcome, uint32_t fail
         if future_settle(self, 1 << RUNNING, FINISHED | failed, outcome):
             return
     except BaseException:
-        logger.exception("exception while settling %r", self)
+        _log("exception while settling %r", self)
         return
     # Somebody settled it by hand while it ran; the first one counts.
     Py_DECREF(outcome)
@@ -336,14 +334,14 @@ cdef void _tell_waiters(FutureBase self, uint32_t phase) noexcept:
             else:
                 waiter.add_result(self)
         except Exception:
-            _log_waiter(self)
+            _log("exception in a waiter for %r", self)
 
 
-cdef void _log_waiter(FutureBase self) noexcept:
+cdef void _log(str what, FutureBase self) noexcept:
     try:
-        logger.exception("exception in a waiter for %r", self)
+        logger.exception(what, self)
     except BaseException:
-        pass                        # a handler of the user's, or no memory
+        pass                        # a handler of the user's, or no memory; nothing is left to tell it to
 
 
 cdef void future_run_callbacks(FutureBase self) noexcept:
@@ -358,10 +356,7 @@ cdef void future_run_callbacks(FutureBase self) noexcept:
         try:
             (<object>callbacks[i])(self)
         except BaseException:
-            try:
-                logger.exception("exception calling callback for %r", self)
-            except BaseException:
-                pass                # a handler of the user's; nothing is left to tell it to
+            _log("exception calling callback for %r", self)
         Py_DECREF(callbacks[i])
 
 

@@ -215,6 +215,11 @@ inline void list_above(Objects *path, const Standing *top, const Standing *place
     std::reverse(path->begin() + std::ptrdiff_t(first), path->end());
 }
 
+inline bool objects_copy(const Objects *from, Objects *to) noexcept {
+    try { *to = *from; return true; }
+    catch (...) { return false; }
+}
+
 // ---- batch.pxd -----------------------------------------------------------
 
 // One item of a map, and then its result.

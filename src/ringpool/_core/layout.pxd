@@ -148,7 +148,7 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         bint rerank(PyObject*, int32_t) noexcept
         bint delay(const Entry&, bool*) noexcept
         bint hold(int64_t) noexcept
-        bint hasten(PyObject*, int64_t) noexcept
+        bint hasten(PyObject*, int64_t, bool*) noexcept
         uint32_t make_due(int64_t) noexcept
         uint64_t number_call() noexcept
         bint set_call(int64_t, const Call&, bool*) noexcept
@@ -378,6 +378,7 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
 
     bint object_put(Objects*, PyObject*) noexcept
     void list_above(Objects*, const Standing*, const Standing*) noexcept
+    bint objects_copy(const Objects*, Objects*) noexcept
     Cell* cells_alloc(size_t) noexcept
     void cells_free(Cell*) noexcept
     unsigned int log2_of(uint64_t) noexcept

@@ -4,6 +4,7 @@ import logging
 
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint32_t
+from libcpp cimport bool
 
 from ringpool._core.core cimport deliver
 from ringpool._core.future cimport (
@@ -138,9 +139,12 @@ cdef void come_again(Core* core, Entry* place, int64_t delay) noexcept:
 cdef bint hasten(Core* core, PyObject* job) noexcept:
     # A job that is due later is due now.
     cdef bint found
+    cdef bool soonest = False
     core.shelf.lock.lock()
-    found = core.shelf.hasten(job, extension_of(<FutureBase>job).wish.due)
+    found = core.shelf.hasten(job, extension_of(<FutureBase>job).wish.due, &soonest)
     core.shelf.lock.unlock()
     if found:
         tell_workers(core)
+    elif soonest:
+        core.clock.parker.unpark()
     return found

@@ -135,13 +135,13 @@ class Shelf {
     }
     // Of a job that was due later, or has been attempted: behind those that are there.  False: it is due again soon,
     // since there was no memory for its key.
-    bool arrive(Line::node_type node) noexcept {
+    bool arrive(Line::node_type node, bool *soonest) noexcept {
         Entry &entry = node.mapped();
         std::uint64_t before = std::exchange(entry.arrival, arrivals + 1);
         entry.since = now_ns();
         if (!add(node)) {
             entry.arrival = before;
-            set_timer(std::move(node), entry.since + SOON_NS);
+            *soonest = set_timer(std::move(node), entry.since + SOON_NS);
             return false;
         }
         ++arrivals;
@@ -280,8 +280,9 @@ public:
     // Of what was put down: now, if it is not due later.  True: the timekeeper must look anew.
     bool come_again(const Entry &entry, bool now) noexcept {
         if (!now) return set_timer(node_back(entry), entry.due);
-        arrive(node_back(entry));
-        return false;
+        bool soonest = false;
+        arrive(node_back(entry), &soonest);
+        return soonest;
     }
 
     // For a job that comes again though it was never picked.  False: no memory.
@@ -438,17 +439,19 @@ public:
         look();
         return next < 0 || until < next;
     }
-    // A job that is due then is due now; false: none is, or it cannot be yet.
-    bool hasten(_object *job, std::int64_t due) noexcept {
+    // A job that is due then is due now; false: none is, or it cannot be yet (`soonest`: the timekeeper must look anew).
+    bool hasten(_object *job, std::int64_t due, bool *soonest) noexcept {
         auto range = later.equal_range(std::uint64_t(due));
         for (auto place = range.first; place != range.second; ++place)
-            if (place->second.job == job) return arrive(take_later(place));
+            if (place->second.job == job) return arrive(take_later(place), soonest);
         return false;
     }
     // Everything but the calls; how many jobs may have become ready.
     std::uint32_t make_due(std::int64_t now) noexcept {
         std::uint32_t moved = 0;
-        while (!later.empty() && std::int64_t(later.begin()->first) <= now) moved += arrive(take_later(later.begin()));
+        bool soonest;                   // who calls this looks anew anyway
+        while (!later.empty() && std::int64_t(later.begin()->first) <= now)
+            moved += arrive(take_later(later.begin()), &soonest);
         if (held_until != 0 && held_until <= now) {
             held_until = 0;
             look();
