@@ -313,15 +313,18 @@ cdef void make_up_for_waits(Core* core, initializer, finalizer, set threads, pre
     cdef WorkerMain nobody
     cdef uint32_t waiting = 0
     cdef size_t i
-    if work_ready(core):
-        if core.idlers.count.load() or core.idlers.searching.load():
-            return                          # who looks for work finds it
-    elif not _lacks_worker(core):
-        return
+    cdef bint set_aside = not work_ready(core)
+    if set_aside:
+        if not _lacks_worker(core):
+            return
+    elif core.idlers.count.load() or core.idlers.searching.load():
+        return                              # who looks for work finds it
     core.roster_lock.lock()
     for i in range(core.roster.size()):
         waiting += core.roster[i].waits_in != NULL and core.roster[i].waits_in == core.roster[i].current.relaxed()
     core.roster_lock.unlock()
+    if set_aside and core.spares.load() >= waiting:
+        return                              # what lanes have reserved is theirs, but for who waits
     if core.started.load() + core.spares.load() >= core.max_workers.load() + core.gone.load() + waiting:
         return                              # and so does who is at work, or leaves: it looks once more
     try:
