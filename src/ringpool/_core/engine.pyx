@@ -378,8 +378,8 @@ cdef void _copy_call(FutureBase job, Objects& call) noexcept:
     # fn, arguments, each with a reference.  NULL for no kwnames.
     cdef PyObject** arguments = future_arguments(job)
     cdef uint32_t i
-    object_put(&call, job.kwnames)
     object_put(&call, job.call[0])
+    object_put(&call, job.fn)
     for i in range(job.nargs):
         object_put(&call, arguments[i])
     for i in range(call.size()):

@@ -385,4 +385,4 @@ def current_plan():
     cdef PyObject* job = this_worker().current.relaxed() if this_worker() != NULL else NULL
     if job == NULL or not is_planned(<FutureBase>job):
         return None
-    return <object>(<FutureBase>job).call[0]
+    return <object>(<FutureBase>job).fn

@@ -121,7 +121,7 @@ def after_wait():
 cdef _refuse_to_wait(FutureBase job, bint full):
     # Its plan says so, and how.
     cdef uint32_t state = future_lock(job)
-    cdef PyObject* plan = job.call[0] if state & PHASE == PENDING else NULL
+    cdef PyObject* plan = job.fn if state & PHASE == PENDING else NULL
     Py_XINCREF(plan)
     future_unlock(job, state)
     if plan == NULL:
