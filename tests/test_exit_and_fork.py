@@ -292,7 +292,8 @@ def rate_limit():
     go_on.wait(20)
 
 def child():
-    say(isinstance(job.exception(20), BrokenExecutor))
+    error = job.exception(20)
+    say(isinstance(error, BrokenExecutor) or error is None and not {way == "being judged"})
 
 if {way == "being judged"}:
     queue = WorkerQueue(1, 8, rate_limit=rate_limit)
@@ -305,7 +306,7 @@ else:
         queue.submit(int).result(20)
         while not queue.stats().idle:
             pass
-        sys.setswitchinterval(10)           # the worker is not to come to it
+        sys.setswitchinterval(10)           # the worker is not to come to it; without a GIL it may
         job = queue.submit(int, "7")
         in_child(child)
         sys.setswitchinterval(0.005)
