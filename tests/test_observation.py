@@ -201,3 +201,25 @@ def test_an_error_in_a_cycle_does_not_crash_the_collector(caplog):
     del queue
     records = reported(caplog)
     assert len(records) <= 1 and all("nobody looked" in record.getMessage() for record in records)
+
+
+@pytest.mark.parametrize("arguments", [(), (1,), (1, 2, 3, 4, 5)], ids=["none", "one", "many"])
+def test_a_method_that_runs_is_what_its_job_refers_to(gate, arguments):
+    """
+    The interpreter writes its object where the arguments stand meanwhile: nobody who looks may take it for the job's.
+    """
+
+    class Owner:
+        def method(self, *args):
+            gate()
+
+    owner = Owner()
+    with WorkerQueue(1, 8) as queue:
+        future = queue.submit(owner.method, *arguments)
+        gate.wait_until_entered()
+        (running,) = queue.running()
+        referents = gc.get_referents(future)
+        gate.open()
+    assert running.name == Owner.method.__qualname__
+    assert owner.method in referents
+    assert owner not in referents

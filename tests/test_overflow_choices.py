@@ -302,3 +302,44 @@ def test_every_job_ends_once_whatever_producers_and_a_stop_do(run_in_threads, ad
     assert stats.accepted == len(futures) - stats.returned
     assert stats.dropped == sum(isinstance(future.exception(), JobDropped) for future in futures)
     assert (stats.queued, stats.in_flight) == (0, 0)
+
+
+@pytest.mark.parametrize("moment", [0, MOMENT], ids=["before it is read", "while somebody waits for it"])
+def test_a_map_whose_jobs_are_dropped_says_so(gate, moment):
+    """
+    Nobody is left to run its items: whoever reads them must not wait for ever.
+    """
+    with WorkerQueue(1, 1, overflow="drop_oldest") as queue:
+        queue.submit(gate)
+        gate.wait_until_entered()
+        results = queue.map(int, "123", timeout=WAIT)
+        other = threading.Timer(moment, queue.submit, [int])  # in the place of the map's
+        other.start()
+        if not moment:
+            other.join()
+        with pytest.raises(JobDropped, match="dropped its oldest"):
+            next(results)
+        other.join()
+        assert queue.stats().dropped == 1
+        gate.open()
+
+
+def test_a_map_that_keeps_a_worker_is_none_the_worse_for_a_job_that_is_dropped():
+    """
+    Of its jobs, one runs, and runs all items.
+    """
+    first, go_on, held = threading.Event(), threading.Event(), threading.Event()
+
+    def item(n):
+        first.set()
+        assert go_on.wait(WAIT)
+        return n
+
+    with WorkerQueue(2, 1, overflow="drop_oldest") as queue:
+        queue.submit(lambda: held.wait(WAIT))
+        results = queue.map(item, range(3), timeout=WAIT)
+        assert first.wait(WAIT)
+        queue.submit(int)
+        go_on.set()
+        assert list(results) == [0, 1, 2]
+        held.set()

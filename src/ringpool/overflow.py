@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from ringpool import checks, tallies
 from ringpool._core import plan as core
+from ringpool._core.batch import Batch
 from ringpool._core.counts import count
 from ringpool._core.engine import call_of
 from ringpool._core.timekeeper import is_timekeeper, now
@@ -160,11 +161,14 @@ def _drop_newest(queue, future):
 def _drop_oldest(queue, future):
     if core.reader_lags(queue):
         return _raise(queue, future)  # a place in the queue is not what it lacks
-    error = f"{queue.name} was full, and dropped its oldest job for a new one"
+    why = f"{queue.name} was full, and dropped its oldest job for a new one"
     put = core.put_again(queue, future)
     while put is False:
-        victim, ended = core.drop_oldest(queue, core.lane_of(future)[0], JobDropped(error))
+        error = JobDropped(why)
+        victim, ended, fn = core.drop_oldest(queue, core.lane_of(future)[0], error)
         if ended:
+            if isinstance(fn, Batch):
+                fn.lose_runner(error)  # no future of it, but its map's reader is to know
             count(queue, tallies.DROPPED_OLDEST)
             queue._settings.dropped(victim)
         put = core.put_again(queue, future)

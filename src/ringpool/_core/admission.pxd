@@ -81,12 +81,12 @@ cdef inline PyObject* make_job(Core* core, PyObject* const* call, Py_ssize_t nar
         give(call[i])
         slots[i] = call[i]
     give(fn)
-    (<FutureBase>job).call[0] = fn
+    (<FutureBase>job).fn = fn
     (<FutureBase>job).context = context
     (<FutureBase>job).nargs = n
     if kwnames != NULL:
         give(kwnames)
-        (<FutureBase>job).kwnames = kwnames
+        (<FutureBase>job).call[0] = kwnames
     (<FutureBase>job).state.set(OWNED | PENDING)
     (<FutureBase>job).unrun = &core.unrun
     track_early(job)

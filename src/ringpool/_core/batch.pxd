@@ -30,7 +30,7 @@
 from cpython.object cimport PyObject
 from libc.stdint cimport uint32_t, uint64_t
 
-from ringpool._core.layout cimport Cell, Cells, Core, log2_of
+from ringpool._core.layout cimport Cell, Cells, Core, Word, log2_of
 
 cdef enum Result:
     EMPTY, RETURNED, RAISED
@@ -46,7 +46,8 @@ cdef class Batch:
     cdef object fn
     cdef object context             # to run each item in a copy of; None: the runner's own, empty one
     cdef bint spread                # items are tuples of arguments
-    cdef uint32_t purges            # Core::purges when it began; another number: nothing more is run
+    cdef Word[uint32_t] purges      # Core::purges when it began; another number: nothing more is run
+    cdef object lost                # the error of a runner that was dropped, when there is no other; or None
 
 
 cdef bint batch_purged(Batch self) noexcept

@@ -67,14 +67,24 @@ cdef class Batch:
     def abandon(self, future):
         """For a runner that somebody took out of the queue: if he cancelled it, nobody may be left to run items."""
         if future.cancelled():
-            self.purges -= 1
-            gate_wake_all(&self.core.mapping)
+            _end_reading(self)
+
+    def lose_runner(self, error):
+        """For a runner that was dropped out of the queue: if it was the last, the reader of what is left gets *error*."""
+        if self.cells.runners.sub(1) == 1 and _claimable(self):
+            self.lost = error
+            _end_reading(self)
 
 
 # ---- runners ---------------------------------------------------------------------------
 
+cdef void _end_reading(Batch self) noexcept:
+    self.purges.store(self.core.purges.load() - 1)
+    gate_wake_all(&self.core.mapping)
+
+
 cdef bint batch_purged(Batch self) noexcept:
-    return self.core.purges.load() != self.purges
+    return self.core.purges.load() != self.purges.load()
 
 
 cdef bint _claimable(Batch self) noexcept:
@@ -119,7 +129,7 @@ cdef void batch_run_items(Batch self, uint64_t limit, uint64_t until) noexcept:
     cdef Cell* cell
     cdef uint64_t index = 0
     cdef uint32_t items = 0
-    while core.purges.load() == self.purges and _claim(cells, limit, &index):
+    while core.purges.load() == self.purges.load() and _claim(cells, limit, &index):
         cell = cell_of(cells, index)
         item = cell.object
         _run_item(self, cell, thread)

@@ -102,9 +102,9 @@ def running(Engine pool not None):
     core.roster_lock.lock()
     for i in range(core.roster.size()):
         job = core.roster[i].current.load()     # pairs with run_started: not dropped while we inspect
-        if job != NULL and object_put(&jobs, job) and object_put(&functions, (<FutureBase>job).call[0]):
+        if job != NULL and object_put(&jobs, job) and object_put(&functions, (<FutureBase>job).fn):
             Py_INCREF(job)
-            Py_INCREF((<FutureBase>job).call[0])
+            Py_INCREF((<FutureBase>job).fn)
             idents.push_back(core.roster[i].ident)
             began.push_back(core.roster[i].began.relaxed())
             # Its worker waits for `inspection` before it settles it: who has, was somebody else.

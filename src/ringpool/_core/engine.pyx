@@ -385,7 +385,7 @@ cdef bint _copy_call(FutureBase job, Objects& call) noexcept:
     # fn, arguments, each with a reference.  NULL for no kwnames.  False: no memory.
     cdef PyObject** arguments = future_arguments(job)
     cdef uint32_t i
-    cdef bint complete = object_put(&call, job.kwnames) and object_put(&call, job.call[0])
+    cdef bint complete = object_put(&call, job.call[0]) and object_put(&call, job.fn)
     for i in range(job.nargs):
         complete = complete and object_put(&call, arguments[i])
     if not complete:

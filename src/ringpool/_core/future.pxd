@@ -50,11 +50,12 @@ cdef enum:
 cdef class FutureBase:
     cdef Word[uint32_t] state
     cdef uint32_t nargs             # positional and keyword arguments together
-    # fn, then the arguments; with more than INLINE of them call[1] points to an
-    # array of its own.  The slot in front of the arguments is always writable,
-    # as PY_VECTORCALL_ARGUMENTS_OFFSET asks.
+    cdef PyObject* fn
+    # The names of keyword arguments, a tuple or NULL, then the arguments; with
+    # more than INLINE of them call[1] points to an array of its own.  The slot in
+    # front of the arguments is the callee's to write while it runs, as
+    # PY_VECTORCALL_ARGUMENTS_OFFSET says, so nobody else looks at it meanwhile.
     cdef PyObject* call[INLINE + 1]
-    cdef PyObject* kwnames          # tuple, or NULL
     cdef PyObject* context          # to run in; NULL: the worker's own, empty one
     cdef PyObject* outcome          # result or exception, once FINISHED
     cdef Word[Extension*] ext       # set once, under LOCKED; looked at without
@@ -117,13 +118,13 @@ cdef inline PyObject** future_arguments(FutureBase self) noexcept:
 cdef inline void future_drop_call(FutureBase self) noexcept:
     # Runs destructors, so: never under a lock, and only by whoever settled the
     # future or holds its last reference.
-    cdef PyObject* fn = self.call[0]
+    cdef PyObject* fn = self.fn
     cdef PyObject** arguments
     cdef PyObject* context = self.context
     cdef uint32_t i
     if fn == NULL:
         return
-    self.call[0] = NULL
+    self.fn = NULL
     self.context = NULL
     if self.nargs:
         arguments = future_arguments(self)
@@ -132,7 +133,7 @@ cdef inline void future_drop_call(FutureBase self) noexcept:
         if self.nargs > INLINE:
             PyMem_Free(arguments - 1)
         self.nargs = 0
-        Py_XDECREF(self.kwnames)
+        Py_XDECREF(self.call[0])
     Py_DECREF(fn)
     Py_XDECREF(context)
 

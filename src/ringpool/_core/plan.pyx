@@ -42,6 +42,8 @@ from ringpool._core.resolve cimport settle_unrun
 from ringpool._core.here cimport run_in_place, this_core, this_worker, works_for
 from ringpool._core.worker cimport hire_for_queued, make_up_for_waits
 
+from ringpool._core.engine import call_of
+
 # ---- into the queue -------------------------------------------------------------------
 
 def submit_planned(
@@ -177,20 +179,21 @@ def drop_oldest(Engine pool not None, uint32_t lane, error):
     """
     Take out the oldest job of the lane's lowest level and end it with *error*.
 
-    Returns its future and whether this has ended it; (None, False): there is none.
+    Returns its future, whether this has ended it, and its function; (None, False, None): there is none.
     """
     cdef Core* core = core_of_pool(pool)
     cdef PyObject* job = take_unstarted(core, OLDEST, lane)
     if job == NULL:
-        return None, False
+        return None, False, None
     future = <object>job
+    call = call_of(future)
     ended = settle_unrun(<FutureBase>job, error, DROPPED)
     core.unrun.tombstones.sub(1)
     deliver(core, job)
     core.removed.add(1)
     tell_if_runnable(core)                  # its key is free
     tell_if_quiet(core)
-    return future, ended
+    return future, ended, call[0] if ended else None
 
 
 cdef _take_back(Core* core):
@@ -417,4 +420,4 @@ def current_plan():
     cdef PyObject* job = this_worker().current.relaxed() if this_worker() != NULL else NULL
     if job == NULL or not is_planned(<FutureBase>job):
         return None
-    return <object>(<FutureBase>job).call[0]
+    return <object>(<FutureBase>job).fn

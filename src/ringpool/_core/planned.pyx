@@ -87,7 +87,7 @@ cdef int64_t _judge(FutureBase job, int64_t since) noexcept:
     # Asks the plan whether the job may start: negative: it may, or has just been
     # resolved; else for how many ns nothing may.
     cdef uint32_t state = future_lock(job)
-    cdef PyObject* plan = job.call[0] if state & PHASE == PENDING else NULL
+    cdef PyObject* plan = job.fn if state & PHASE == PENDING else NULL
     Py_XINCREF(plan)
     future_unlock(job, state)
     if plan == NULL:

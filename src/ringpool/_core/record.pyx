@@ -144,8 +144,8 @@ cdef int _traverse(FutureBase self, visitproc visit, void* arg) noexcept:
     cdef size_t k
     cdef int stop = inherited_traverse(<PyObject*>self, visit, arg)
     if not stop:
-        stop = _visit(self.call[0], visit, arg) or _visit(self.context, visit, arg) or _visit(self.outcome, visit, arg)
-    if not stop and self.call[0] != NULL:
+        stop = _visit(self.fn, visit, arg) or _visit(self.context, visit, arg) or _visit(self.outcome, visit, arg)
+    if not stop and self.fn != NULL:
         arguments = future_arguments(self)
         for i in range(self.nargs):
             stop = stop or _visit(arguments[i], visit, arg)

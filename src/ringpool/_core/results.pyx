@@ -82,7 +82,7 @@ cdef class BatchResults:
         self.batch = Batch()
         core.references.add(1)
         self.batch.core = core
-        self.batch.purges = core.purges.load()
+        self.batch.purges.store(core.purges.load())
         self.batch.fn = fn
         self.batch.spread = len(iterables) != 1
         self.iterator = zip(*iterables) if self.batch.spread else iter(iterables[0])
@@ -228,7 +228,7 @@ cdef int _wait(Batch batch, uint64_t index, int64_t deadline) except -1:
     try:
         while cell.state.load() == EMPTY:
             if _never_comes(batch, index):
-                _raise_purged(core)
+                _raise_purged(batch)
             if not woken:
                 raise TimeoutError
             _list_reader(core, cells, &waiter)
@@ -264,11 +264,13 @@ cdef void _list_reader(Core* core, Cells* cells, Waiter* waiter) noexcept:
     core.mapping.lock.unlock()
 
 
-cdef int _raise_purged(Core* core) except -1:
-    if core.forked.load():
+cdef int _raise_purged(Batch batch) except -1:
+    if batch.core.forked.load():
         raise BrokenThreadPool(FORKED)
-    if core.broken.load():
+    if batch.core.broken.load():
         raise BrokenThreadPool(INITIALIZER_FAILED)
+    if batch.lost is not None:
+        raise batch.lost
     raise CancelledError
 
 

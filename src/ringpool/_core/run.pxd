@@ -46,8 +46,8 @@ cdef inline bint run_started(Core* core, Worker* me, FutureBase job, bint delive
     cdef bint watched
     cdef Extension* extension
     cdef int64_t timed = 0
-    if job.kwnames != NULL:
-        positional -= PyTuple_GET_SIZE(job.kwnames)
+    if job.call[0] != NULL:
+        positional -= PyTuple_GET_SIZE(job.call[0])
     me.started.bump()
     if core.watched:
         me.began.set(coarse_now_ns())
@@ -61,7 +61,7 @@ cdef inline bint run_started(Core* core, Worker* me, FutureBase job, bint delive
     if context != NULL and PyContext_Enter(context) != 0:
         outcome = NULL
     else:
-        outcome = call(me.thread, job.call[0], future_arguments(job), positional, job.kwnames)
+        outcome = call(me.thread, job.fn, future_arguments(job), positional, job.call[0])
     if timed:
         me.runs.note(now_ns() - timed)
     if outcome == NULL:

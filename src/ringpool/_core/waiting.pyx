@@ -166,7 +166,7 @@ cdef int _refuse(Verdict verdict, Objects& path) except -1:
 cdef object _function_of(FutureBase job):
     # What it calls, its plan if it has one; of a job that has ended, itself.
     cdef uint32_t state = future_lock(job)
-    cdef PyObject* function = job.call[0] if state & PHASE <= RUNNING else NULL
+    cdef PyObject* function = job.fn if state & PHASE <= RUNNING else NULL
     Py_XINCREF(function)
     future_unlock(job, state)
     if function == NULL:

@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import faulthandler
 import json
+import logging
 import os
 import secrets
 import signal
@@ -80,6 +81,7 @@ def soak(arguments):
     try:
         if arguments.json is not None:
             write(arguments.json, b"", "ab")  # what cannot be written is to be known now
+        logging.getLogger("ringpool").addHandler(logging.NullHandler())  # between rounds nobody listens
         stopping = threading.Event()
         watch_for_interrupt(stopping)
         kinds = [arguments.only] if arguments.only else list(KINDS)
