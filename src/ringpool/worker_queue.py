@@ -332,6 +332,7 @@ class WorkerQueue(Engine):
             settings.judges or plan.expires is not None,
             prefers,
             deadline,
+            plan.callbacks(),
         )
         if not plan.went_elsewhere:
             plan.watch(future)

@@ -46,7 +46,7 @@ from ringpool._core.worker cimport hire_for_queued, run_in_place, this_core, thi
 
 def submit_planned(
     Engine pool not None, plan, int32_t level, uint32_t lane, key, int64_t due, bint judged, int32_t prefers,
-    int64_t deadline,
+    int64_t deadline, tuple callbacks,
 ):
     """
     Queue a job whose function is *plan*, without arguments; returns its future.
@@ -55,6 +55,8 @@ def submit_planned(
     clock, ns; of *deadline* 0 means at once or not at all, -1 without limit,
     -2 without limit whatever the overflow policy.
     *judged*: ``plan.verdict(seconds waited)`` is asked before each start.
+    *callbacks*: of the future; added before any worker can see the job, so that
+    for want of memory nothing happened.
     """
     cdef Core* core = core_of_pool(pool)
     cdef PyObject* call[1]
@@ -66,6 +68,8 @@ def submit_planned(
     future = <object>job
     try:
         extension = future_extension(<FutureBase>job)
+        for callback in callbacks:
+            (<FutureBase>job).add_done_callback(callback)
     except:
         Py_DECREF(job)
         Py_DECREF(job)
