@@ -4,13 +4,13 @@ import threading
 
 import pytest
 
-from ringpool import Job, Retry, WorkerQueue
+from ringpool import Job, WorkerQueue
 
 WAIT = 30  # seconds after which a wait has failed
 
 # Each allocation of a submit and of the run that follows fails once, in whichever thread it is, until none is left.
 EACH_ALLOCATION = """
-import gc, sys
+import gc, os, sys
 from ringpool import *
 try:
     from _testcapi import remove_mem_hooks, set_nomemory
@@ -62,7 +62,10 @@ if kind != "executor":
     stats = pool.stats()
     assert report.complete and stats.accepted == stats.succeeded + stats.failed + stats.cancelled, stats
     assert stats.failed == broke, (stats, broke)
-print("ended", len(ran) - 3 - 90 == 90 - refused - broke)
+else:
+    pool.shutdown()
+print("ended", len(ran) - 3 - 90 == 90 - refused - broke, flush=True)
+os._exit(0)     # 3.13t: a list that finds no memory spoils the interpreter's free lists, and its end loops for ever
 """
 
 
@@ -100,7 +103,7 @@ def test_timekeeper_that_could_not_be_made_is_made_for_the_next_job(within, erro
         assert queue.stats().accepted == 2
 
 
-@pytest.mark.parametrize("limits", [{"expires_in": 60}, {"deadline": 60}, {"retry": Retry()}, {"delay": 60}])
+@pytest.mark.parametrize("limits", [{"expires_in": 60}, {"deadline": 60}, {"deadline": 60, "delay": 60}])
 def test_job_whose_time_limits_cannot_be_set_is_refused_and_does_not_run(limits, monkeypatch, gate):
     """
     Fault 79, after the job was queued: submit raises, so it must not run; nor
@@ -115,7 +118,6 @@ def test_job_whose_time_limits_cannot_be_set_is_refused_and_does_not_run(limits,
         queue.submit(gate)
         gate.wait_until_entered()
         with monkeypatch.context() as patched:
-            patched.setattr("ringpool.plan.Plan._hasten", property(fail))
             patched.setattr("ringpool.plan.call_at", fail)
             with pytest.raises(MemoryError):
                 queue.submit(Job(ran.append, 1, **limits))

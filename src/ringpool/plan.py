@@ -2,6 +2,7 @@
 
 import math
 import threading
+from collections.abc import Callable
 from concurrent.futures import CancelledError
 from functools import partial
 from time import monotonic_ns
@@ -102,12 +103,14 @@ class Plan:
 
     # ---- from submit to start -----------------------------------------------------
 
+    def callbacks(self) -> tuple[Callable[[Future[Any]], object], ...]:
+        """What its future is to call at its end, from the first."""
+        return (self._hasten,) if self.job.delay or self.retry else ()
+
     def watch(self, future: Future[Any]) -> None:
         """After the job was queued: have it ended in time, its timers with it, and *on_done* told."""
         settings = self.queue._settings
         try:
-            if self.job.delay or self.retry:
-                future.add_done_callback(self._hasten)
             if self.expires is not None:
                 self._call_at(future, self.expires, self._expire)
             if self.deadline is not None:
@@ -116,8 +119,6 @@ class Plan:
                 future.add_done_callback(settings.done)
         except BaseException:  # no memory, or a signal handler raised: submit raises too, so it is not to run
             future.cancel()
-            if self.job.delay:
-                core.make_due(self.queue, future)
             raise
 
     def _call_at(self, future, due, call):

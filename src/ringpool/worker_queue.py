@@ -342,7 +342,7 @@ class WorkerQueue(Engine):
         future = core.submit_planned(
             self, plan, job.priority, lane, None if plan.key is None else plan.key.value,
             now() + int(job.delay * 1e9) if job.delay else 0,
-            settings.judges or plan.expires is not None, prefers, deadline, *plan.limits,
+            settings.judges or plan.expires is not None, prefers, deadline, *plan.limits, plan.callbacks(),
         )  # fmt: skip
         if not plan.went_elsewhere:
             plan.watch(future)

@@ -48,7 +48,7 @@ from ringpool._core.engine import call_of
 
 def submit_planned(
     Engine pool not None, plan, int32_t level, uint32_t lane, key, int64_t due, bint judged, int32_t prefers,
-    int64_t deadline, bint expires, bint limited,
+    int64_t deadline, bint expires, bint limited, tuple callbacks,
 ):
     """
     Queue a job whose function is *plan*, without arguments; returns its future.
@@ -58,6 +58,8 @@ def submit_planned(
     -2 without limit whatever the overflow policy.
     *judged*: ``plan.verdict(seconds waited)`` is asked before each start.
     *expires*, *limited*: time alone may end it, before it starts or while it runs.
+    *callbacks*: of the future; added before any worker can see the job, so that
+    for want of memory nothing happened.
     """
     cdef Core* core = core_of_pool(pool)
     cdef PyObject* call[1]
@@ -69,6 +71,8 @@ def submit_planned(
     future = <object>job
     try:
         extension = future_extension(<FutureBase>job)
+        for callback in callbacks:
+            (<FutureBase>job).add_done_callback(callback)
     except:
         Py_DECREF(job)
         Py_DECREF(job)
