@@ -246,7 +246,8 @@ def test_the_core_has_no_memory(name, preload, run_script):
     """
     What C++ allocates: the places of jobs, extensions of futures, segments of maps, lists.
 
-    Seen to fail: retries and delays that made a new node lost their job; an extension of a future ended the process.
+    Seen to fail, when each move on the shelf made a new node: delay, retry and cancel lost their job, and a key that
+    was freed ended the process.
     """
     result = run_script(program(name, True), env={"LD_PRELOAD": preload})
     assert (result.returncode, result.stderr) == (0, ""), result.stderr[-3000:]

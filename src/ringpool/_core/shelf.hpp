@@ -35,8 +35,7 @@ class Shelf {
     using Calls = std::multimap<std::int64_t, Call>;
 
     std::unordered_map<std::uint64_t, Line> keys;   // held keys, and who stands behind
-    Later later;                    // jobs, by when they are due
-    Later taken;                    // of each job that is taken the node: where it stands if it comes back
+    Later later, taken;             // jobs by when they are due; the nodes of those taken, for when they come back
     Calls calls;                    // what is called, by when
     std::uint64_t last_id = 0;
 
@@ -196,7 +195,6 @@ public:
     Word<std::uint64_t> delayed;            // timers that hold a job which has not run
     Word<std::uint64_t> retrying;           // and one that has
     Word<std::uint32_t> runnable;           // would a pick succeed?
-
     Word<std::uint64_t> judging;            // taken, and it is being asked whether they may start
 
     // What takes a place.
@@ -237,8 +235,7 @@ public:
     }
 
     bool pick(Entry *out) noexcept {
-        if (shut || held_until != 0) return false;
-        Lane *lane = next_lane();
+        Lane *lane = shut || held_until != 0 ? nullptr : next_lane();
         if (!lane) return false;
         auto level = best(*lane);
         auto node = unseat(*lane, level, lifo ? std::prev(level->second.end()) : level->second.begin());
