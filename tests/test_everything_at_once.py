@@ -125,6 +125,7 @@ def test_a_queue(run_in_threads, dispatch):
         "submit_many": lambda dice: kept.keep_all(queue.submit_many(int, range(5))),
         "map": lambda dice: list(queue.map(int, range(5), timeout=WAIT, buffersize=2)),
         "run": lambda dice: awaited(queue.run),
+        "submit_async": lambda dice: awaited(queue.submit_async),
         "group": group,
         "race": lambda dice: queue.race(int, job(dice)),
         "batch": batch,

@@ -1,5 +1,6 @@
 """Faults for want of memory; the numbers are those of the fault catalogue."""
 
+import sys
 import threading
 
 import pytest
@@ -69,6 +70,9 @@ os._exit(0)     # 3.13t: a list that finds no memory spoils the interpreter's fr
 """
 
 
+@pytest.mark.skipif(
+    not getattr(sys, "_is_gil_enabled", lambda: True)(), reason="_testcapi changes the allocator under running threads"
+)
 @pytest.mark.parametrize("kind", ["executor", "plain", "keyed", "delayed", "retried"])
 def test_each_allocation_of_a_submit_may_fail_and_no_job_is_lost(kind, run_script):
     """

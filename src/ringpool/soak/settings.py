@@ -85,7 +85,7 @@ def draw(dice, hooks, states):
     if dice.random() < 0.4:
         rest |= {"min_workers": 1, "idle_timeout": dice.choice([0.0001, 0.001])}
     if rest["dispatch"] == "ready":
-        rest["choose"] = dice.choice(["any", "affinity", lambda job: dice.randrange(workers)])
+        rest["choose"] = dice.choice(["any", "affinity", lambda job, views: dice.randrange(workers)])
     if dice.random() < 0.3:
         rest |= hooks.settings()
     if dice.random() < 0.5:
