@@ -61,8 +61,8 @@ COSTS = {
     "instructions of a job, ringpool's": Cost((526, 567, 573, 664), percent=5),
     "instructions of a queue's job": Cost((1852, 2014, 1851, 2933), percent=5),
     "instructions of a queue's job, ringpool's": Cost((703, 750, 755, 896), percent=5),
-    "instructions of a ready queue's job": Cost((3159, 3316, 3157, 4299), percent=5),
-    "instructions of a ready queue's job, ringpool's": Cost((1406, 1451, 1455, 1646), percent=5),
+    "instructions of a ready queue's job": Cost((3530, 3685, 3525, 4624), percent=5),
+    "instructions of a ready queue's job, ringpool's": Cost((1657, 1703, 1707, 1889), percent=5),
     "instructions of an item": Cost((793, 882, 854, 901), percent=5),
     "instructions of an item, ringpool's": Cost((193, 224, 228, 282), percent=5),
 }

@@ -35,8 +35,6 @@ from ringpool.stats import RunningJob, Stats, StopReport, Times
 if TYPE_CHECKING:
     import asyncio
 
-    from ringpool.lobby import Lobby
-
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -195,7 +193,6 @@ class WorkerQueue(Engine):
             max_spares=spares,
         )
         self._settings = settings
-        self._lobby: Lobby | None = None
         core.configure(
             self,
             planned=lanes is not None or order == "lifo" or dispatch == "ready" or settings.plans_all,

@@ -8,7 +8,8 @@ cdef class Engine:
     cdef object future_type
     cdef readonly object _worker_initializer
     cdef readonly object _worker_finalizer
-    cdef public object _settings        # the face's own, kept here so that the pool needs no dictionary
+    cdef public object _settings        # the face's own, kept here so that the pool needs no dictionary: with
+    cdef public object _lobby           # one the interpreter looks up each method that is called
     cdef readonly set _threads
     cdef readonly str _thread_name_prefix
     cdef object __weakref__

@@ -63,6 +63,7 @@ class Engine:
     _max_workers: int
     _worker_initializer: Any
     _settings: Any
+    _lobby: Any
     @property
     def _capacity(self) -> Any: ...
     @property
