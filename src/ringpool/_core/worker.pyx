@@ -58,7 +58,7 @@ cdef class WorkerMain:
     cdef Worker* worker
     cdef object initializer
     cdef object finalizer               # called on the thread when its last job is done
-    cdef set threads                    # the pool's, which lists every worker's thread
+    cdef set threads                    # the pool's, which lists every worker's thread; of those that left, some
     cdef object prefix                  # of their names
     cdef WorkerMain spare_of            # the worker whose wait this one makes up for, or None
     cdef Word[uint32_t] has_spare
@@ -78,7 +78,7 @@ cdef class WorkerMain:
             return                          # whoever started the thread gave up on it
         thread = threading.current_thread()
         if self.spare_of is None and not take_seat(self.core):
-            self._leave(thread)
+            self._leave()
             return
         name_this_thread(_short_name(thread.name))
         self.worker.ident = thread.ident
@@ -99,12 +99,11 @@ cdef class WorkerMain:
             call_quietly(self.finalizer)
         this_thread().worker = NULL
         if self.spare_of is None and left:
-            self._leave(thread)
+            self._leave()
         elif self.spare_of is None:
             self.core.gone.add(1)
         else:
             roster_retire(self.core, self.worker)
-            self.threads.discard(thread)
             self.core.spares.sub(1)
             allow_workers(self.core, 0, 0, 0)
             make_up_for_waits(self.core, self.initializer, self.finalizer, self.threads, self.prefix)
@@ -112,11 +111,10 @@ cdef class WorkerMain:
         this_thread().main = NULL
         gate_wake_all(&self.core.quiet)
 
-    cdef _leave(self, thread):
+    cdef _leave(self):
         # Before the end of the queue.  Until here its place was taken: who put a
         # job meanwhile could start nobody in its stead.
         roster_retire(self.core, self.worker)
-        self.threads.discard(thread)
         self.core.reserved.sub(1)
         if work_ready(self.core):
             hire_for_queued(self.core, self.initializer, self.finalizer, self.threads, self.prefix)
@@ -331,6 +329,10 @@ cdef object _start(Core* core, initializer, finalizer, WorkerMain spare_of, set 
     main.prefix = prefix
     main.spare_of = spare_of
     thread = threading.Thread(target=main, name=name, daemon=False, **_THREAD_OPTIONS)
+    # Who leaves stays listed until it has ended, for whoever waits for the end of all.
+    for other in threads.copy():
+        if other.ident is not None and not other.is_alive():
+            threads.discard(other)
     try:
         threads.add(thread)
         thread.start()
