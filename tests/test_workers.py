@@ -333,3 +333,41 @@ def test_the_report_names_a_spare_workers_thread(gate):
     assert "mail_0" in names
     assert len(names) == 2
     assert all(name.startswith("mail_") for name in names)
+
+
+@pytest.mark.parametrize("spare", [False, True], ids=["a worker that was idle", "a spare"])
+def test_stop_waits_for_the_threads_of_workers_that_have_left(spare, gate, monkeypatch):
+    """
+    One that is beyond its last job is a thread until it has ended.
+    """
+    leaves = threading.Event()
+    delete = threading.Thread._delete
+
+    def slowly(thread):  # the last thing that a thread does
+        if thread in threads_of(queue) and thread.name.endswith("_spare") == spare and not leaves.is_set():
+            leaves.set()
+            gate()
+        delete(thread)
+
+    monkeypatch.setattr(threading.Thread, "_delete", slowly)
+    queue = WorkerQueue(2, 8, min_workers=1, idle_timeout=0.001 if not spare else None)
+    both = threading.Barrier(2)
+
+    def meet():
+        futures.wait([queue.submit(both.wait, WAIT) for _ in range(2)], WAIT)
+
+    if spare:
+        queue.submit(meet).result(WAIT)
+    else:
+        meet()
+    assert leaves.wait(WAIT)
+    stopped = []
+    stopping = threading.Thread(target=lambda: stopped.append((queue.stop(WAIT), threads_of(queue))))
+    stopping.start()
+    stopping.join(0.1)
+    assert not stopped
+    gate.open()
+    stopping.join(WAIT)
+    ((report, left),) = stopped
+    assert report.complete
+    assert left == []

@@ -57,7 +57,7 @@ cdef class WorkerMain:
     cdef Worker* worker
     cdef object initializer
     cdef object finalizer               # called on the thread when its last job is done
-    cdef set threads                    # the pool's, which lists every worker's thread
+    cdef set threads                    # the pool's, which lists every worker's thread; of those that left, some
     cdef object prefix                  # of their names
     cdef object thread                  # which runs this
     cdef bytes short_name               # the thread's, for the system
@@ -109,7 +109,6 @@ cdef class WorkerMain:
             self.core.gone.add(1)
         else:
             roster_retire(self.core, self.worker)
-            self.threads.discard(self.thread)
             self.core.spares.sub(1)
             allow_workers(self.core, 0, 0, 0)
             make_up_for_waits(self.core, self.initializer, self.finalizer, self.threads, self.prefix)
@@ -123,7 +122,6 @@ cdef class WorkerMain:
         # Before the end of the queue.  Until here its place was taken: who put a
         # job meanwhile could start nobody in its stead.
         roster_retire(self.core, self.worker)
-        self.threads.discard(self.thread)
         self.core.reserved.sub(1)
         if work_ready(self.core):
             hire_for_queued(self.core, self.initializer, self.finalizer, self.threads, self.prefix)
@@ -389,6 +387,10 @@ cdef object _start(Core* core, initializer, finalizer, WorkerMain spare_of, set 
         main.spare_of = spare_of
         main.short_name = _short_name(name)
         main.thread = threading.Thread(target=main, name=name, daemon=False, **_THREAD_OPTIONS)
+        # Who leaves stays listed until it has ended, for whoever waits for the end of all.
+        for other in threads.copy():
+            if other.ident is not None and not other.is_alive():
+                threads.discard(other)
         threads.add(main.thread)
         main.thread.start()
     except BaseException as error:

@@ -3,6 +3,7 @@
 import gc
 import os
 import signal
+import sys
 import time
 import warnings
 from concurrent.futures import wait
@@ -80,6 +81,11 @@ def stop(dice, queue, now):
             queue.stop(timeout=dice.choice([0, 0.0005]))
 
     return meddle
+
+
+# What another thread has locked at that moment stays locked in the child. Without a GIL that may be any list to which a
+# job or a hook appends.
+CAN_FORK = hasattr(os, "fork") and getattr(sys, "_is_gil_enabled", lambda: True)()
 
 
 def fork_once(dice, pool, pages):

@@ -1,7 +1,6 @@
 """Rounds of jobs that ask for anything, in queues that may be set to anything, with meddlers beside."""
 
 import asyncio
-import os
 import random
 from contextlib import contextmanager
 from functools import partial
@@ -44,7 +43,7 @@ def mixed(dice, stopping, share):
         meddlers.append(meddling.resize(random.Random(dice.random()), queue))
     if dice.random() < 0.5:
         meddlers.append(meddling.collect(random.Random(dice.random())))
-    if hasattr(os, "fork") and dice.random() < 0.05:
+    if meddling.CAN_FORK and dice.random() < 0.05:
         meddlers.append(meddling.fork_once(random.Random(dice.random()), queue, pages))
     if end in ("early", "now"):
         meddlers.append(meddling.stop(random.Random(dice.random()), queue, end == "now"))

@@ -1,10 +1,9 @@
 """Rounds of plain jobs: as many as possible, in the ways and through the ends that there are."""
 
-import os
 import random
 
 from ringpool import QueueFull, QueueStopped, ThreadPoolExecutor, WorkerQueue
-from ringpool.soak.meddling import collect, fork_once
+from ringpool.soak.meddling import CAN_FORK, collect, fork_once
 from ringpool.soak.page import UNSEEN, Page
 from ringpool.soak.round import Round
 
@@ -40,7 +39,7 @@ def plain(dice, stopping, share):
     meddlers = []
     if dice.random() < 0.2:
         meddlers.append(collect(random.Random(dice.random())))
-    if hasattr(os, "fork") and dice.random() < 0.05:
+    if CAN_FORK and dice.random() < 0.05:
         meddlers.append(fork_once(random.Random(dice.random()), pool, pages))
     kind = "executor" if executor else f'queue of {capacity}, dispatch "{dispatch}", keep_results={keep}'
     return Round(
