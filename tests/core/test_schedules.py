@@ -1,7 +1,7 @@
 """
 The ring, the shelf and the parking on thousands of schedules, each chosen by a seed.
 
-Seen to fail within as many seeds: without the second look after list_idle, without gate_leave's passing on, with a slot
+Seen to fail within as many seeds: without the second look after list_idle, without F2, without gate_leave's passing on, with a slot
 that is not waited for, a claim without a comparison, a close that wakes no producer, an all_taken that does not count
 the shelf, a put on the shelf that does not look at the close; and with absorb() as it was (seed 13 832). Two of our own
 faults took more: `head_seen` that said FULL (one of 11 000 schedules of a small ring), the ring looked at before its
