@@ -11,6 +11,7 @@ import os
 import re
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -43,10 +44,13 @@ def test_every_number_is_taken_once_in_order_and_without_a_race(sanitized, capac
         **os.environ,
         "LD_PRELOAD": runtime,
         "TSAN_OPTIONS": "exitcode=0",
-        "PYTHONMALLOC": "malloc",  # or what the interpreter has lost would be the way to ours
         "LSAN_OPTIONS": "exitcode=0",
         "UBSAN_OPTIONS": "print_stacktrace=1",
     }
+    if sysconfig.get_config_var("Py_GIL_DISABLED"):
+        environment["ASAN_OPTIONS"] = "detect_leaks=0"  # it cannot see what mimalloc's blocks refer to
+    else:
+        environment["PYTHONMALLOC"] = "malloc"  # or what the interpreter has lost would be the way to ours
     arguments = [str(x) for x in (module, capacity, producers, workers, keys, ready, 3000 if not keys else 1000, 3)]
     done = subprocess.run(
         # the sanitizer knows no address space randomised as widely as some kernels do it
