@@ -288,7 +288,7 @@ def test_many_short_pools_leave_nothing(shut_down):
     """
     Fault 68, with more of them.
     """
-    flat(3_000, shut_down)
+    flat(1_500, shut_down)
 
 
 # ---- what a job sees of others ------------------------------------------------------------------

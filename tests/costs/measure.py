@@ -180,6 +180,7 @@ def instructions():
     warm. First all are submitted, then all are run, then all are read, so that every run goes the same way.
     """
     sys.setswitchinterval(1000)  # no thread takes the GIL from another
+    gc.disable()  # a collection falls into one part or another, and visits what the whole process holds
     for face in FACES:
         with FACES[face](1, CALLGRIND_BURST) as pool:
             burst = Burst(pool, CALLGRIND_BURST)
