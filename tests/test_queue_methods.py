@@ -213,8 +213,10 @@ def test_a_group_runs_its_jobs_in_this_queue_and_waits_for_them(queue):
 def test_a_group_fails_together(gate):
     with WorkerQueue(1, 16) as queue:
         with pytest.raises(ExceptionGroup) as caught, queue.group() as group:
+            rest = [group.submit(gate)]
+            gate.wait_until_entered()  # so that nothing has failed before all are there
             group.submit(fail)
-            rest = [group.submit(gate) for _ in range(3)]
+            rest += [group.submit(int) for _ in range(2)]
             gate.open()
         assert [type(error) for error in caught.value.exceptions] == [OSError]
         assert all(job.done() for job in rest)
