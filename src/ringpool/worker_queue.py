@@ -156,8 +156,9 @@ class WorkerQueue(Engine):
     ):
         workers = checks.whole_number("workers", workers, least=1)
         capacity = checks.whole_number("capacity", capacity, least=1)
-        keep_results = capacity + workers if keep_results is None else keep_results
-        keep = checks.whole_number("keep_results", keep_results, least=0)
+        keep = capacity + workers
+        if keep_results is not None:
+            keep = checks.whole_number("keep_results", keep_results, least=0)
         if name is not None:
             checks.thread_name("name", name)
         checks.context(context)
