@@ -41,3 +41,12 @@ def test_a_worker_that_looks_out_is_counted_and_so_is_whether_that_paid(run_scri
 def test_where_nobody_looks_out_nobody_is_counted(run_script):
     result = run_script(PROGRAM.replace("TILL", "False"), env={"RINGPOOL_SPIN_US": "0"})
     assert (result.returncode, result.stderr, result.stdout) == (0, "", "True True\nFalse False\n")
+
+
+@pytest.mark.parametrize("said", ["", "20", "1000"])
+def test_an_empty_limit_is_the_default(run_script, said):
+    """
+    As where a file of settings leaves it out.
+    """
+    result = run_script("import ringpool; print('there')", env={"RINGPOOL_SPIN_US": said})
+    assert (result.returncode, result.stderr, result.stdout) == (0, "", "there\n")

@@ -23,6 +23,10 @@ class CommandParser(Parser):
 
     _intermixed = False
 
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.set_defaults(parser=self)
+
     def parse_known_args(self, args=None, namespace=None):
         if self._intermixed:
             return super().parse_known_args(args, namespace)
@@ -44,7 +48,9 @@ def parser():
 
 def main(arguments=None):
     """Run the command that *arguments* name, of the process when None; return its exit status."""
-    arguments = parser().parse_args(arguments)
+    arguments, unknown = parser().parse_known_args(arguments)
+    if unknown:
+        arguments.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     try:
         return arguments.command(arguments)
     except KeyboardInterrupt:

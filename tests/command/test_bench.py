@@ -131,7 +131,7 @@ def test_progress_is_for_a_terminal(monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--slow"], "unrecognized arguments: --slow"),
+        (["--slow"], "unrecognized arguments: --slow (see python -m ringpool bench --help)"),
         (["x"], "unrecognized arguments: x"),
         (["--json"], "argument --json: expected one argument"),
         (["--plot"], "argument --plot: expected one argument"),
@@ -177,6 +177,26 @@ def test_an_interrupt_ends_it_at_once(start):
     process.stdout.read()
 
     assert process.finish() == (130, [], "ringpool: interrupted\n")
+
+
+@posix
+def test_an_interrupt_leaves_the_file_as_it_was(start, tmp_path):
+    (tmp_path / "old").write_text("kept")
+    for name in ("old", "new"):
+        process = start("bench", "--quick", "--json", name)
+        process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        process.stdout.read()
+        assert process.finish()[0] == 130
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"old": "kept"}
+
+
+@posix
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a file that is full")
+def test_a_stdout_that_is_full_is_told(start):
+    with open("/dev/full", "wb") as full:
+        process = start("bench", "--quick", stdout=full)
+        assert process.finish() == (2, [], "ringpool: cannot write to stdout: No space left on device\n")
 
 
 @posix

@@ -1,7 +1,7 @@
 """
 The protocol of queue and workers in every order of its steps: models in Promela, searched by SPIN.
 
-What they say and leave out stands at the top of each, and in "The model" of _core/README.md. A clean run looks at all
+What they say and leave out stands at the top of each, and in "The model" of _core/CHECKED.md. A clean run looks at all
 states. Each planted bug must be found, or the model would not see the mistake that it is there for.
 """
 

@@ -6,6 +6,7 @@ from libc.stdint cimport int64_t
 
 from ringpool._core.engine cimport Engine, core_of_pool
 from ringpool._core.future cimport INLINE, OWNED, PENDING, FutureBase, extension_of, future_extension
+from ringpool._core.here cimport calling_thread, keeps_time_of, works_for
 from ringpool._core.layout cimport FOREVER, NOW, PATIENT, Core, Entry, Waiter, is_sample, now_ns
 from ringpool._core.parking cimport gate_enter, gate_leave, gate_wake_all, gate_wake_one, sleep_until_woken
 from ringpool._core.python cimport (
@@ -28,7 +29,6 @@ from ringpool._core.record cimport recycler
 from ringpool._core.resolve cimport sweep
 from ringpool._core.ring cimport CLOSED, FULL, NO_MEMORY, PUT, Put, ring_is_closed, ring_length
 from ringpool._core.shelf cimport queue_put, tell_workers
-from ringpool._core.here cimport calling_thread, keeps_time_of, works_for
 from ringpool._core.worker cimport hire, hire_for_queued
 
 

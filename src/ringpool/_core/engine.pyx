@@ -29,6 +29,7 @@ from ringpool._core.future cimport (
     future_run_callbacks,
     future_unlock,
 )
+from ringpool._core.here cimport is_hiring_for, on_worker_of, this_worker
 from ringpool._core.layout cimport (
     CLOSED_BIT,
     FOREVER,
@@ -52,7 +53,6 @@ from ringpool._core.python cimport (
 from ringpool._core.ring cimport ring_close, ring_is_closed, ring_take
 from ringpool._core.shelf cimport ANY, configure_like, take_unstarted, unlock_after_fork
 from ringpool._core.resolve cimport fail, resolve, resolve_later, resolve_queued
-from ringpool._core.here cimport is_hiring_for, on_worker_of, this_worker
 
 import ringpool._core.waiting                   # what a worker does before it waits in a job
 from ringpool._core.shown import shown

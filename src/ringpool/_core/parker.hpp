@@ -38,7 +38,7 @@ struct Spinning {
     std::atomic<int> now{0};
     Spinning() noexcept {
         const char *said = std::getenv("RINGPOOL_SPIN_US");
-        if (said != nullptr) limit_ns = std::int64_t(std::strtoul(said, nullptr, 10)) * 1000;
+        if (said != nullptr && *said) limit_ns = std::int64_t(std::strtoul(said, nullptr, 10)) * 1000;
 #if defined(__linux__)
         cpu_set_t mine;
         if (sched_getaffinity(0, sizeof mine, &mine) == 0) processors = CPU_COUNT(&mine);

@@ -24,6 +24,7 @@ from ringpool._core.future cimport (
     future_unlock,
     is_planned,
 )
+from ringpool._core.here cimport run_in_place, this_core, this_worker, works_for
 from ringpool._core.layout cimport Core, Entry, Extension, Waiter, Worker, now_ns, roster_put, roster_retire
 from ringpool._core.parking cimport gate_enter, gate_leave, gate_wake_all, sleep_until_woken, wake_all
 from ringpool._core.python cimport Py_DECREF, Py_INCREF, current_thread_state, ident_of_this_thread
@@ -39,7 +40,6 @@ from ringpool._core.shelf cimport (
 )
 from ringpool._core.planned cimport come_again, hasten
 from ringpool._core.resolve cimport settle_unrun
-from ringpool._core.here cimport run_in_place, this_core, this_worker, works_for
 from ringpool._core.worker cimport hire_for_queued, make_up_for_waits
 
 from ringpool._core.engine import call_of

@@ -23,6 +23,7 @@ from ringpool._core.batch cimport (
     cell_of,
 )
 from ringpool._core.engine cimport Engine
+from ringpool._core.here cimport may_run_here
 from ringpool._core.layout cimport (
     ENDED_BIT,
     NOBODY,
@@ -49,7 +50,6 @@ from ringpool._core.python cimport (
 )
 from ringpool._core.ring cimport ring_is_closed
 from ringpool._core.run cimport enter_fresh_context, leave_context
-from ringpool._core.here cimport may_run_here
 
 from ringpool._core.worker import FORKED, INITIALIZER_FAILED
 

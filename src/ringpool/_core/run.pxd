@@ -22,7 +22,6 @@ from ringpool._core.python cimport (
     PyContext_Enter,
     PyContext_Exit,
     PyContext_New,
-    PyErr_Clear,
     PyLong_AsLongLong,
     PyTuple_GET_SIZE,
     call,

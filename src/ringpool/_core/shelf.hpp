@@ -107,6 +107,7 @@ class Shelf {
     // With its key, or behind it.  False: no memory for a key that nobody has, and nothing happened.
     bool add(Line::node_type &node) noexcept {
         Entry &entry = node.mapped();
+        if (entry.noted) *entry.noted = entry.arrival;
         if (entry.keyed && !entry.holds_key) {
             try {
                 auto [line, fresh] = keys.try_emplace(entry.key);
@@ -144,7 +145,6 @@ class Shelf {
             return false;
         }
         ++arrivals;
-        if (entry.noted) *entry.noted = arrivals;
         return true;
     }
     Line::node_type take_later(Later::iterator place) noexcept {

@@ -150,8 +150,6 @@ cdef inline Put shelf_put(Core* core, PyObject* job, Entry* wish) noexcept nogil
         entry.arrival = core.shelf.arrivals
         if not core.shelf.add(entry):
             put = NO_MEMORY
-        elif wish != NULL:
-            wish.arrival = entry.arrival
     if put == PUT:
         core.shelf.direct.add(1)
     core.shelf.lock.unlock()

@@ -12,6 +12,7 @@ from libc.stdint cimport int64_t, uint32_t
 from ringpool._core.admission cimport admit, check_callable, make_job
 from ringpool._core.engine cimport Engine, core_of_pool
 from ringpool._core.future cimport FutureBase, future_start
+from ringpool._core.here cimport calling_thread
 from ringpool._core.layout cimport FOREVER, NOW, PATIENT, Core, Here, Word, Worker
 from ringpool._core.parking cimport deadline_of
 from ringpool._core.python cimport (
@@ -24,7 +25,6 @@ from ringpool._core.python cimport (
     current_thread_state,
 )
 from ringpool._core.run cimport run_started
-from ringpool._core.here cimport calling_thread
 
 cdef PyObject* _submit(PyObject* self, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames) except NULL:
     return admit(<Engine>self, args, nargs, kwnames, FOREVER)

@@ -15,12 +15,12 @@ from libcpp cimport bool
 
 from ringpool._core.core cimport core_release, unfinished
 from ringpool._core.engine cimport Engine, core_of_pool
+from ringpool._core.here cimport belong_to, keeps_time_of
 from ringpool._core.layout cimport LATEST, SOON_NS, Call, Core, Word, now_ns
 from ringpool._core.parking cimport gate_wake_all, sleep_until_woken
 from ringpool._core.python cimport Py_DECREF, Py_INCREF, Py_XDECREF, Py_XINCREF
 from ringpool._core.ring cimport ring_is_closed
 from ringpool._core.shelf cimport tell_workers, work_ready
-from ringpool._core.here cimport belong_to, keeps_time_of
 from ringpool._core.worker cimport hire_for_queued, make_up_for_waits
 
 cdef enum:

@@ -24,9 +24,6 @@ from ringpool._core.future cimport (
     future_unlock,
     is_planned,
 )
-from ringpool._core.layout cimport Core, Here, Objects, Standing, Worker, roster_put, roster_retire
-from ringpool._core.python cimport Py_DECREF, Py_XDECREF, Py_XINCREF, current_thread_state
-from ringpool._core.shelf cimport take_nested
 from ringpool._core.here cimport (
     calling_thread,
     may_run_here,
@@ -35,6 +32,9 @@ from ringpool._core.here cimport (
     seat_of_this_thread,
     works_for,
 )
+from ringpool._core.layout cimport Core, Here, Objects, Standing, Worker, roster_put, roster_retire
+from ringpool._core.python cimport Py_DECREF, Py_XDECREF, Py_XINCREF, current_thread_state
+from ringpool._core.shelf cimport take_nested
 from ringpool._core.worker cimport hire_spare, tell_of_no_spare
 
 from ringpool._core.future import set_worker_hooks

@@ -1,5 +1,6 @@
 """A queue with load, and what somebody who watches it asks it."""
 
+import functools
 import threading
 
 import ringpool
@@ -30,21 +31,17 @@ class Loaded:
         self.queue.stop()
 
 
-def stats(_, loaded, count):
-    for _ in range(count):
-        loaded.queue.stats()
+def asked(ask):
+    """What is timed: *ask*, a function of the queue, so many times."""
+
+    def measure(_, loaded, count):
+        for _ in range(count):
+            ask(loaded.queue)
+
+    return measure
 
 
-def times(_, loaded, count):
-    for _ in range(count):
-        loaded.queue.times()
-
-
-def running(_, loaded, count):
-    for _ in range(count):
-        loaded.queue.running()
-
-
-def stacks(_, loaded, count):
-    for _ in range(count):
-        loaded.queue.running(stacks=True)
+stats = asked(ringpool.WorkerQueue.stats)
+times = asked(ringpool.WorkerQueue.times)
+running = asked(ringpool.WorkerQueue.running)
+stacks = asked(functools.partial(ringpool.WorkerQueue.running, stacks=True))

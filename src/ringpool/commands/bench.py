@@ -63,7 +63,7 @@ def bench(arguments):
         draw = drawer_for(arguments.plot) if arguments.plot is not None else None
         for name in (arguments.json, arguments.plot):
             if name is not None:
-                write(name, b"", "ab")  # what cannot be written is to be known now, not in two minutes
+                try_to_write(name)
         report = measured(arguments.flat, *(QUICK if arguments.quick else FULL))
         if arguments.json is not None:
             write(arguments.json, json.dumps(report.as_json(), indent=1).encode() + b"\n")
@@ -103,6 +103,14 @@ def write(name, content, mode="wb"):
         raise CannotRun(f"cannot write {name!r}: {reason_of(error)}") from None
 
 
+def try_to_write(name):
+    """What cannot be written is to be known now, not in two minutes; what is not there yet stays so."""
+    is_new = not os.path.lexists(name)
+    write(name, b"", "ab")
+    if is_new:
+        os.remove(name)
+
+
 def measured(flat, turns, share):
     """A Report or, if *flat*, a Flatness with everything in it, printed meanwhile."""
     # With asyncio and multiprocessing, which the other commands are not to wait for.
@@ -114,12 +122,22 @@ def measured(flat, turns, share):
     try:
         for piece in report.pieces(progress.step):
             progress.clear()
-            print(piece, end="\n\n", flush=True)
-    except BrokenPipeError:
-        os._exit(STATUS_STDOUT_CLOSED)  # as SIGPIPE does
+            show(f"{piece}\n")
     finally:
         progress.clear()
     return report
+
+
+def show(text):
+    """A piece of what is told, on stdout."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os._exit(STATUS_STDOUT_CLOSED)  # as SIGPIPE does
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            sys.stdout.close()  # or the interpreter tries once more, and complains
+        raise CannotRun(f"cannot write to stdout: {reason_of(error)}") from None
 
 
 class Progress:

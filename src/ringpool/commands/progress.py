@@ -8,18 +8,14 @@ import time
 PROGRESS_S = 0.1  # between two looks
 
 
-class Progress:
-    """A line of a terminal that tells how far the run is, written over and over while entered."""
+class Repeated:
+    """Calls *act* every *seconds*, on a thread of its own, while entered."""
 
-    def __init__(self, queue, terminal):
-        self.stopping = False
-        self._queue = queue
-        self._terminal = terminal
-        self._start = time.monotonic()
-        self._shown = ""
-        self._drawing = threading.Lock()
+    def __init__(self, act, seconds):
+        self._act = act
+        self._seconds = seconds
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._keep_drawing, name="progress", daemon=True)
+        self._thread = threading.Thread(target=self._keep_acting, name="progress", daemon=True)
 
     def __enter__(self):
         self._thread.start()
@@ -28,6 +24,26 @@ class Progress:
     def __exit__(self, *exception):
         self._over.set()
         self._thread.join()
+
+    def _keep_acting(self):
+        while not self._over.wait(self._seconds):
+            self._act()
+
+
+class Progress(Repeated):
+    """A line of a terminal that tells how far the run is, written over and over while entered."""
+
+    def __init__(self, queue, terminal):
+        super().__init__(self._redraw, PROGRESS_S)
+        self.stopping = False
+        self._queue = queue
+        self._terminal = terminal
+        self._start = time.monotonic()
+        self._shown = ""
+        self._drawing = threading.Lock()
+
+    def __exit__(self, *exception):
+        super().__exit__(*exception)
         self.stopping = False
         self._draw(self._text(), end="\n")
 
@@ -38,10 +54,9 @@ class Progress:
             self._draw("", end="\r")
             yield
 
-    def _keep_drawing(self):
-        while not self._over.wait(PROGRESS_S):
-            with self._drawing:
-                self._draw(self._text())
+    def _redraw(self):
+        with self._drawing:
+            self._draw(self._text())
 
     def _text(self):
         stats = self._queue.stats()

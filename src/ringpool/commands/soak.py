@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import faulthandler
+import functools
 import json
 import logging
 import os
@@ -13,7 +14,8 @@ import threading
 import time
 
 from ringpool import checks
-from ringpool.commands.bench import write
+from ringpool.commands.bench import show, try_to_write, write
+from ringpool.commands.progress import Repeated
 from ringpool.commands.run import STATUS_CANNOT_RUN, STATUS_SIGNAL, number
 from ringpool.commands.trouble import CannotRun, say
 from ringpool.version import version
@@ -36,6 +38,7 @@ ends it with the stacks of all threads. Ctrl-C ends it after the round.
 exit status:
   0 all is well           2 could not run
   1 a mistake, or a hang  130 ended by Ctrl-C (SIGINT)
+                          141 stdout was closed early
 """
 
 HANG_S = 55
@@ -80,7 +83,7 @@ def soak(arguments):
 
     try:
         if arguments.json is not None:
-            write(arguments.json, b"", "ab")  # what cannot be written is to be known now
+            try_to_write(arguments.json)
         logging.getLogger("ringpool").addHandler(logging.NullHandler())  # between rounds nobody listens
         stopping = threading.Event()
         watch_for_interrupt(stopping)
@@ -88,11 +91,11 @@ def soak(arguments):
         seed = arguments.seed or secrets.randbelow(2**32) + 1
         whole = Soak(seed, kinds, arguments.round, stopping)
         start = time.monotonic()
-        with Progress(whole):
+        with Repeated(functools.partial(tell_progress, whole), PROGRESS_S if on_terminal() else LOG_S):
             wrong = whole.play(60 * arguments.minutes, watch_for_hang)
         faulthandler.cancel_dump_traceback_later()
         seconds = time.monotonic() - start
-        print(summary(whole, seconds), flush=True)
+        show(summary(whole, seconds))
         if arguments.json is not None:
             report = {"ringpool": version(), "seconds": round(seconds, 3), **whole.as_json(), "wrong": wrong}
             write(arguments.json, json.dumps(report, indent=1).encode() + b"\n")
@@ -145,30 +148,16 @@ def summary(whole, seconds):
     return "\n".join(lines)
 
 
-class Progress:
-    """Says on stderr while entered how far the soak is: over and over on a terminal, else a line now and then."""
+def tell_progress(whole):
+    """How far it is: over the line on a terminal, else in a line more."""
+    text = f"seed {whole.seed}, round {whole.number}: {sum(whole.jobs.values()):,} jobs done"
+    if not on_terminal():
+        say(text)
+        return
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"\r{text} \r")
+        sys.stderr.flush()
 
-    def __init__(self, whole):
-        self._whole = whole
-        self._terminal = sys.stderr is not None and sys.stderr.isatty()
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._keep_saying, name="progress", daemon=True)
 
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, *exception):
-        self._over.set()
-        self._thread.join()
-
-    def _keep_saying(self):
-        while not self._over.wait(PROGRESS_S if self._terminal else LOG_S):
-            whole = self._whole
-            text = f"seed {whole.seed}, round {whole.number}: {sum(whole.jobs.values()):,} jobs done"
-            if self._terminal:
-                with contextlib.suppress(OSError):
-                    sys.stderr.write(f"\r{text} \r")
-                    sys.stderr.flush()
-            else:
-                say(text)
+def on_terminal():
+    return sys.stderr is not None and sys.stderr.isatty()
