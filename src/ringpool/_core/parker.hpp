@@ -21,7 +21,8 @@ namespace ringpool {
 
 // Whoever gives a token has the GIL for about this long yet, until it waits for
 // something itself.  Who has looked out for the token lets it, rather than ask
-// for the GIL at once, which would mean to sleep after all.
+// for the GIL at once, which would mean to sleep after all (8.8 us for 3 in submit,
+// wait, repeat).
 constexpr std::int64_t HOLDS_GIL_NS = RINGPOOL_SHARED ? 0 : 300;
 
 // How long a thread that is about to sleep looks out for its token first, and
