@@ -49,6 +49,7 @@ class Task:
         self.attempts = 0
         self.ended = 0
         self.future = None
+        self.queued = 0  # the machine's tick after it was; 0: not yet
         self.in_order = not (wish.get("key") or wish.get("delay")) and machine.policy != "caller_runs"
         self.allowed = wish["retry"].attempts if "retry" in wish else 1
 
@@ -65,6 +66,8 @@ class Task:
         finally:
             with self.machine.lock:
                 self.machine.running.discard(self)
+                if threading.current_thread() is not self.machine.thread:  # which runs what finds no room
+                    self.machine.freed = self.machine.tick()
 
     def count_end(self, _):
         with self.machine.lock:
@@ -75,6 +78,7 @@ class Machine(RuleBasedStateMachine):
     dispatch = "shared"
     order = "fifo"
     one_worker = False
+    spills = False  # one of the policies is another queue
 
     def __init__(self):
         super().__init__()
@@ -84,19 +88,28 @@ class Machine(RuleBasedStateMachine):
         self.starts = []
         self.wrong = []
         self.workers = 1 if self.one_worker else 3
+        self.ticks = 0
+        self.freed = 0  # when a worker last ended an attempt
+        self.thread = threading.current_thread()
         self.policy = "raise"
         self.stopped = False
         self.threads = set(threading.enumerate())
+        self.spill = WorkerQueue(2, CAPACITY, overflow="raise", keep_results=0) if self.spills else None
         self.queue = WorkerQueue(
             self.workers,
             CAPACITY,
             dispatch=self.dispatch,
             order=self.order,
             lanes=LANES,
-            overflow=lambda queue, job: self.policy,
+            overflow=lambda queue, job: self.spill if self.policy == "spill" else self.policy,
             choose="affinity" if self.dispatch == "ready" else "any",
             keep_results=0,
         )
+
+    def tick(self):
+        # Under the lock.
+        self.ticks += 1
+        return self.ticks
 
     # ---- what jobs tell ----
 
@@ -114,6 +127,10 @@ class Machine(RuleBasedStateMachine):
         self.running.add(task)
         if task.attempts == 1:
             self.starts.append(task)
+            if self.order == "lifo" and self.one_worker and task.in_order:
+                for other in self.tasks[task.number + 1 :]:
+                    if self.was_there(other, task):
+                        self.wrong.append(f"{task.number} started before {other.number}, which is newer")
 
     def is_before(self, other, task):
         # Must *other*, which came first, have ended when *task* starts?  What is
@@ -124,9 +141,15 @@ class Machine(RuleBasedStateMachine):
             return False
         return other.attempts < min(other.allowed, other.failures + 1)  # else it is just about to end
 
+    def was_there(self, other, task):
+        # Did *other* wait in the same place when the one worker looked for its next job?
+        same = all(other.wish.get(name, 0) == task.wish.get(name, 0) for name in ("priority", "lane"))
+        waits = other.in_order and not other.attempts and other.future is not None and not other.future.done()
+        return same and waits and 0 < other.queued < self.freed
+
     def check_order(self):
         # Of one level and lane the first to come was the first to start, where one worker took them all.
-        if not self.one_worker:
+        if not self.one_worker or self.order == "lifo":
             return
         last = {}
         for task in self.starts:
@@ -144,6 +167,8 @@ class Machine(RuleBasedStateMachine):
             task.gate.set()  # it may run right here
         if self.policy == "block":
             self.let_all_go()
+        if self.policy == "spill":
+            wish.pop("key", None)  # each queue keeps its own
         try:
             # A plan only for those that ask for anything.
             task.future = self.queue.submit(Job(task, **wish) if wish else task)
@@ -152,6 +177,8 @@ class Machine(RuleBasedStateMachine):
             assert not task.attempts
             return
         task.future.add_done_callback(task.count_end)
+        with self.lock:
+            task.queued = self.tick()
 
     @rule()
     def submit_plain(self):
@@ -175,9 +202,10 @@ class Machine(RuleBasedStateMachine):
             wish["retry"] = Retry(attempts=retry, base=0)
         self.submit(wish, failures)
 
-    @rule(policy=st.sampled_from(POLICIES))
+    @rule(policy=st.sampled_from((*POLICIES, "spill", "spill")))
     def change_policy(self, policy):
-        self.policy = policy
+        if policy != "spill" or self.spills:
+            self.policy = policy
 
     @rule(pick=st.integers(0, 99))
     def let_one_go(self, pick):
@@ -219,7 +247,8 @@ class Machine(RuleBasedStateMachine):
     @rule()
     def drain(self):
         self.let_all_go()
-        assert self.queue.wait(WAIT), f"never quiet: {self.queue.stats()}"
+        for queue in self.queues():
+            assert queue.wait(WAIT), f"never quiet: {queue.stats()}"
         self.check_ends()
 
     @rule(now=st.booleans(), dice=st.integers(0, 7))
@@ -230,7 +259,8 @@ class Machine(RuleBasedStateMachine):
         if now:
             self.queue.stop_now()
             unstarted = [task for task in self.tasks if task.future and not task.attempts and not task.future.done()]
-            assert len(unstarted) <= len(self.queue._threads)  # each is in the hands of a worker that has taken it
+            # Each is in the hands of a worker that has taken it, or was spilled.
+            assert self.spills or len(unstarted) <= len(self.queue._threads)
         else:
             self.queue.stop(timeout=0)
 
@@ -238,11 +268,15 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def the_books_are_right(self):
-        stats = self.queue.stats()
-        ended = stats.succeeded + stats.failed + stats.cancelled + stats.dropped + stats.expired
-        assert stats.accepted == stats.queued + stats.in_flight + ended
-        assert 0 <= stats.queued <= CAPACITY + 2 * len(self.tasks)
+        for queue in self.queues():
+            stats = queue.stats()
+            ended = stats.succeeded + stats.failed + stats.cancelled + stats.dropped + stats.expired
+            assert stats.accepted == stats.queued + stats.in_flight + ended
+            assert 0 <= stats.queued <= CAPACITY + 2 * len(self.tasks)
         assert not self.wrong, self.wrong
+
+    def queues(self):
+        return [queue for queue in (self.queue, self.spill) if queue is not None]
 
     @invariant()
     def a_future_that_is_done_has_ended_once(self):
@@ -273,15 +307,18 @@ class Machine(RuleBasedStateMachine):
             elif not isinstance(error, QueueFull):
                 assert isinstance(error, (Failure, JobTimeout, CancelledError)), error
                 tally["failed"] += 1
-        stats = self.queue.stats()
-        assert (stats.queued, stats.in_flight) == (0, 0), stats
-        assert {name: getattr(stats, name) for name in tally} == tally
-        assert stats.accepted == sum(tally.values())
+        both = [queue.stats() for queue in self.queues()]
+        assert all((stats.queued, stats.in_flight) == (0, 0) for stats in both), both
+        assert {name: sum(getattr(stats, name) for stats in both) for name in tally} == tally
+        assert sum(stats.accepted for stats in both) == sum(tally.values())
+        if self.spills:
+            assert both[0].spilled == both[1].accepted
 
     def teardown(self):
         self.let_all_go()
-        report = self.queue.stop(WAIT)
-        assert report.complete, report
+        for queue in self.queues():
+            report = queue.stop(WAIT)
+            assert report.complete, report
         self.check_ends()
         self.check_order()
         for task in self.tasks:
@@ -293,8 +330,8 @@ class Machine(RuleBasedStateMachine):
             assert not thread.is_alive(), thread
 
 
-def machine(dispatch, order, one_worker):
-    kind = type("Machine", (Machine,), dict(dispatch=dispatch, order=order, one_worker=one_worker))
+def machine(dispatch, order, one_worker, spills=False):
+    kind = type("Machine", (Machine,), dict(dispatch=dispatch, order=order, one_worker=one_worker, spills=spills))
     kind.TestCase.settings = settings(
         max_examples=60,
         stateful_step_count=40,
@@ -312,3 +349,7 @@ TestReadyFifo = machine("ready", "fifo", False)
 TestReadyLifo = machine("ready", "lifo", False)
 TestSharedFifoOneWorker = machine("shared", "fifo", True)
 TestReadyFifoOneWorker = machine("ready", "fifo", True)
+TestSharedLifoOneWorker = machine("shared", "lifo", True)
+TestReadyLifoOneWorker = machine("ready", "lifo", True)
+TestSharedSpill = machine("shared", "fifo", False, spills=True)
+TestReadySpill = machine("ready", "fifo", False, spills=True)
