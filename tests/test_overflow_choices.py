@@ -310,7 +310,7 @@ def test_a_map_whose_jobs_are_dropped_says_so(gate, moment):
     Nobody is left to run its items: whoever reads them must not wait for ever.
     """
     with WorkerQueue(1, 1, overflow="drop_oldest") as queue:
-        queue.submit(gate)
+        busy = queue.submit(gate)
         gate.wait_until_entered()
         results = queue.map(int, "123", timeout=WAIT)
         other = threading.Timer(moment, queue.submit, [int])  # in the place of the map's
@@ -321,6 +321,24 @@ def test_a_map_whose_jobs_are_dropped_says_so(gate, moment):
             next(results)
         other.join()
         assert queue.stats().dropped == 1
+        assert list(results) == []
+        assert not busy.done()  # it was told at once, not when a worker was free
+        gate.open()
+
+
+def test_a_reader_that_feeds_its_map_waits_for_room_until_the_maps_limit(gate):
+    """
+    A place for what reads the next item is waited for, as a result is.
+    """
+    with WorkerQueue(1, 1) as queue:
+        results = queue.map(int, "12345", timeout=MOMENT, buffersize=1)
+        assert next(results) == 1
+        busy = queue.submit(gate)
+        gate.wait_until_entered()
+        queue.submit(int)
+        with pytest.raises(TimeoutError):
+            list(results)
+        assert not busy.done()
         gate.open()
 
 

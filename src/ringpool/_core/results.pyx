@@ -26,6 +26,7 @@ from ringpool._core.engine cimport Engine
 from ringpool._core.here cimport may_run_here
 from ringpool._core.layout cimport (
     ENDED_BIT,
+    FOREVER,
     NOBODY,
     PATIENT,
     Cell,
@@ -36,6 +37,7 @@ from ringpool._core.layout cimport (
     cells_alloc,
     cells_free,
     has_spare_processor,
+    now_ns,
 )
 from ringpool._core.parking cimport deadline_of, gate_enter, gate_leave, sleep_until_woken
 from ringpool._core.python cimport (
@@ -52,6 +54,7 @@ from ringpool._core.ring cimport ring_is_closed
 from ringpool._core.run cimport enter_fresh_context, leave_context
 
 from ringpool._core.worker import FORKED, INITIALIZER_FAILED
+from ringpool.errors import QueueFull
 
 
 @cython.no_gc_clear
@@ -94,7 +97,7 @@ cdef class BatchResults:
                 size <<= 1
             self.batch.cells.mask = size - 1
         try:
-            _feed(self, engine, window)
+            _feed(self, engine, window, PATIENT)
         except BaseException:
             self.begun = True
             _end(self)
@@ -162,12 +165,14 @@ cdef object _next(BatchResults self):
     cdef Cell* cell
     cdef PyObject* object
     cdef uint32_t state
-    if self.iterator is not None:
+    if self.iterator is not None and not batch_purged(self.batch):
         engine = self.executor()
         if engine is not None:
-            _feed(self, engine, 1)
+            _feed(self, engine, 1, PATIENT if self.deadline == FOREVER else self.deadline)
         del engine
     if index == cells.fed.load():
+        if self.iterator is not None and batch_purged(self.batch):
+            _raise_purged(self.batch)           # there may be more, and nobody to run it
         raise StopIteration
     cell = cell_of(cells, index)
     if cell.state.acquire() == EMPTY:
@@ -276,9 +281,9 @@ cdef int _raise_purged(Batch batch) except -1:
 
 # ---- the feeder ------------------------------------------------------------------------
 
-cdef int _feed(BatchResults self, Engine engine, uint64_t limit) except -1:
+cdef int _feed(BatchResults self, Engine engine, uint64_t limit, int64_t patience) except -1:
     # Publishes every item before it asks for the next, which may wait for what
-    # this one does.
+    # this one does.  `patience`: until when a runner waits for room in the queue.
     cdef Batch batch = self.batch
     cdef Cells* cells = batch.cells
     cdef Core* core = batch.core
@@ -300,7 +305,7 @@ cdef int _feed(BatchResults self, Engine engine, uint64_t limit) except -1:
         fed += 1
         cells.fed.store(fed)
         if cells.runners.load() < core.max_workers.load() or ring_is_closed(&core.ring):
-            _submit_runner(batch, engine)
+            _submit_runner(batch, engine, patience)
         limit -= 1
     return 0
 
@@ -323,13 +328,18 @@ cdef Cell* _new_cell(Cells* cells, uint64_t index) noexcept:
     return cell_of(cells, index)
 
 
-cdef int _submit_runner(Batch batch, Engine engine) except -1:
+cdef int _submit_runner(Batch batch, Engine engine, int64_t patience) except -1:
     cdef PyObject* call[1]
     check_callable(<PyObject*>batch.fn)
     call[0] = <PyObject*>batch
     batch.cells.runners.add(1)
     try:
-        Py_DECREF(admit(engine, call, 1, NULL, PATIENT))
+        Py_DECREF(admit(engine, call, 1, NULL, patience))
+    except QueueFull:
+        batch.cells.runners.sub(1)
+        if patience != PATIENT and now_ns() >= patience:
+            raise TimeoutError from None
+        raise
     except:
         batch.cells.runners.sub(1)
         raise

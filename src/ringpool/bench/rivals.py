@@ -12,6 +12,7 @@ from typing import Any
 import ringpool
 
 CAPACITY = 1024  # of the WorkerQueue: it holds its producers back, as it is meant to
+ROOMY = 16_384  # of one that has room for all jobs of a run
 
 
 @dataclass(frozen=True)
@@ -65,8 +66,8 @@ def awaited(workers):
     return Pool(pool.shutdown, awaitable_in=lambda loop: pool.run)
 
 
-def worker_queue(workers, **options):
-    queue = ringpool.WorkerQueue(workers, CAPACITY, **options)
+def worker_queue(workers, capacity=CAPACITY, **options):
+    queue = ringpool.WorkerQueue(workers, capacity, **options)
     hire(queue.submit, workers)
     return Pool(queue.stop, queue.submit, ringpool.Future.result)
 
@@ -142,6 +143,9 @@ RIVALS = {
     "ringpool": Rival(executor, "ringpool.ThreadPoolExecutor"),
     "ringpool.run": Rival(awaited, "its run(), which returns an awaitable"),
     "WorkerQueue": Rival(worker_queue, f"ringpool.WorkerQueue of capacity {CAPACITY}"),
+    "roomy": Rival(
+        functools.partial(worker_queue, capacity=ROOMY), f"one of capacity {ROOMY}: its producer never waits for room"
+    ),
     REFERENCE: Rival(stdlib, "concurrent.futures.ThreadPoolExecutor, the reference"),
     "ThreadPool": Rival(thread_pool, "multiprocessing.pool.ThreadPool: apply_async and get, imap"),
     "ThreadPool.map": Rival(thread_pool_chunks, "the same, its map: many items a job"),
