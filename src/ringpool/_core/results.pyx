@@ -54,7 +54,6 @@ from ringpool._core.ring cimport ring_is_closed
 from ringpool._core.run cimport enter_fresh_context, leave_context
 
 from ringpool._core.worker import FORKED, INITIALIZER_FAILED
-from ringpool.errors import QueueFull
 
 
 @cython.no_gc_clear
@@ -335,10 +334,10 @@ cdef int _submit_runner(Batch batch, Engine engine, int64_t patience) except -1:
     batch.cells.runners.add(1)
     try:
         Py_DECREF(admit(engine, call, 1, NULL, patience))
-    except QueueFull:
+    except RuntimeError as error:
         batch.cells.runners.sub(1)
-        if patience != PATIENT and now_ns() >= patience:
-            raise TimeoutError from None
+        if patience != PATIENT and now_ns() >= patience and not ring_is_closed(&batch.core.ring):
+            raise TimeoutError from error
         raise
     except:
         batch.cells.runners.sub(1)

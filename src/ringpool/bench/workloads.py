@@ -159,7 +159,9 @@ QUEUES = ("ringpool", "WorkerQueue", "stdlib", "ThreadPool")
 WORKING = ("ringpool", "stdlib", "ThreadPool", "joblib", "loop")
 
 WORKLOADS = {
-    "submit_result": Workload(submit_result, 10_000, ("ringpool", "WorkerQueue", "roomy", "stdlib", "ThreadPool", "floor"), "submit no-op jobs, then result() of each"),
+    "submit_result": Workload(
+        submit_result, 10_000, (*QUEUES, "roomy", "floor"), "submit no-op jobs, then result() of each"
+    ),
     "drain": Workload(drain, 10_000, QUEUES, "submit no-op jobs, then shutdown(wait=True)"),
     "four_producers": Workload(
         four_producers, 10_000, QUEUES, "submit_result from four threads at once, a quarter each"
