@@ -43,6 +43,8 @@ class ThreadPoolExecutor(Engine, futures.ThreadPoolExecutor):
         thread_name_prefix: name of the threads, before ``_0``, ``_1``, …
         initializer: called with *initargs* on each new thread; when it raises,
             the pool is broken and every pending job fails with BrokenThreadPool.
+            Each thread refers to it while it lives: a pool that it refers to
+            ends by shutdown() only, not by being dropped.
         context: ``"copy"`` runs each job in a copy of the submitter's
             :mod:`contextvars` context; None runs it in the worker's own, where
             one job sees what another has set, as the standard library does.

@@ -83,7 +83,8 @@ class WorkerQueue(Engine):
             its first job; what it returns is ``current_worker().state``. When
             it raises, the queue takes no more jobs, and those queued end in
             BrokenThreadPool.
-        worker_exit: called with that state on the thread after its last job.
+        worker_exit: called with that state on the thread after its last job. A
+            queue that one of these two refers to does not end by being dropped.
         retry, timeout: for jobs that do not say; see :class:`Job`.
         max_late: workers started, at the most, in place of those whose job's
             time was up before the job was done; None: as many as *workers*.
