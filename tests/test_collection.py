@@ -2,7 +2,8 @@
 Every object of ringpool that holds objects of its user is seen by the collector.
 
 Each way closes a circle: *thing* holds what ringpool made, and that holds *thing*. With nobody outside the collector
-must find it. Seen to fail: with the callbacks left out of what a future shows the collector, and without what a map does.
+must find it. Seen to fail: with the callbacks left out of what a future shows the collector, and without what a map
+shows.
 """
 
 import asyncio
