@@ -262,21 +262,23 @@ def test_a_rate_limit_that_is_broken_holds_nobody_up(answer, caplog):
 
 
 def starts_within(rate_limit, n):
+    """Seconds from before the first to each start, which may be late where there is much else to do, never early."""
+    began = time.monotonic()
     at = []
     with WorkerQueue(4, 64, rate_limit=rate_limit) as queue:
         for _ in range(n):
             queue.submit(lambda: at.append(time.monotonic()))
         assert queue.wait(WAIT)
     assert len(at) == n
-    return sorted(at)
+    return [start - began for start in sorted(at)]
 
 
 def test_the_limits_package_limits_the_rate():
-    """Five in a second: the sixth start is a second after the first."""
+    """Five in a second: the sixth starts in the second second."""
     package = pytest.importorskip("limits")
     limiter = package.strategies.MovingWindowRateLimiter(package.storage.MemoryStorage())
     at = starts_within(limits(limiter, package.parse("5/second")), 12)
-    assert all(later - sooner > 0.9 for sooner, later in zip(at, at[5:]))
+    assert all(start > 0.9 * (i // 5) for i, start in enumerate(at))
 
 
 def test_the_pyrate_limiter_package_limits_the_rate():
@@ -289,4 +291,4 @@ def test_the_pyrate_limiter_package_limits_the_rate():
         close = getattr(limiter, "close", None)
         if close:
             close()
-    assert all(later - sooner > 0.15 for sooner, later in zip(at, at[4:]))
+    assert all(start > 0.15 * (i // 4) for i, start in enumerate(at))

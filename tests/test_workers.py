@@ -371,3 +371,27 @@ def test_stop_waits_for_the_threads_of_workers_that_have_left(spare, gate, monke
     ((report, left),) = stopped
     assert report.complete
     assert left == []
+
+
+def test_a_thread_that_is_just_starting_stays_known_when_another_is_hired(monkeypatch, gate):
+    """
+    It has an ident and is not alive yet: who forgets it then does not wait for its end when the queue stops.
+    """
+    enters = threading.Thread._set_native_id
+
+    def slowly(thread):
+        if thread.name == "one_0":
+            gate()
+        enters(thread)
+
+    monkeypatch.setattr(threading.Thread, "_set_native_id", slowly)
+    queue = WorkerQueue(2, 8, name="one")
+    first = threading.Thread(target=queue.submit, args=[int])
+    first.start()
+    gate.wait_until_entered()
+    assert queue.submit(int).result(WAIT) == 0  # a second worker's
+    assert {thread.name for thread in queue._threads} == {"one_0", "one_1"}
+    gate.open()
+    first.join(WAIT)
+    assert queue.stop(WAIT).complete
+    assert threads_of(queue) == []

@@ -12,6 +12,7 @@ from ringpool._core.future cimport (
     future_arguments,
     future_drop_call,
     future_drop_callbacks,
+    future_mark_read,
     future_release,
     future_result,
 )
@@ -82,17 +83,17 @@ cdef void _dealloc_anything(PyObject* o) noexcept:
         PyObject_ClearWeakRefs(o)
     if (<FutureBase>o).state.relaxed() & UNREAD:
         error = take_exception() if PyErr_Occurred() != NULL else NULL
-        _report_unread(<FutureBase>o)
+        _report_unread(<FutureBase>o, may_be_shown((<FutureBase>o).outcome))
         give_back_exception(error)
     future_release(<FutureBase>o)
     Py_XDECREF(dict_slot(o))
     free_untracked(o, &recycler)
 
 
-cdef void _report_unread(FutureBase self) noexcept:
+cdef void _report_unread(FutureBase self, bint shown) noexcept:
     # At its end.  The record itself must not get a new reference.
     kind = type(<object>self.outcome).__name__
-    error = <object>self.outcome if may_be_shown(self.outcome) else None
+    error = <object>self.outcome if shown else None
     try:
         logger.error("a job failed and nobody looked at its error: %s", kind, exc_info=error)
     except BaseException:
@@ -164,6 +165,9 @@ cdef int _clear(FutureBase self) noexcept:
     # Leaves a future that still answers: what it held reads as None.  A
     # condition and a list of waiters break their own cycles.
     cdef PyObject* outcome = self.outcome
+    if self.state.relaxed() & UNREAD:
+        _report_unread(self, False)             # what the error refers to may have been taken apart already
+        future_mark_read(self)
     inherited_clear(<PyObject*>self)
     if outcome != NULL:
         Py_INCREF(<PyObject*>None)

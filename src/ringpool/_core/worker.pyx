@@ -363,6 +363,15 @@ cdef _start_spare(Core* core, WorkerMain of, initializer, finalizer, set threads
         raise
 
 
+cdef bint _has_ended(thread) except -1:
+    # Not so one that is being started: it has an ident before it is alive.
+    try:
+        thread.join(0)
+    except RuntimeError:
+        return False                            # not started, or this one
+    return not thread.is_alive()
+
+
 cdef object _start(Core* core, initializer, finalizer, WorkerMain spare_of, set threads, prefix):
     # When this raises there is no worker.  When a signal handler raised while
     # we waited for a thread that did start, there is one: that exception is
@@ -389,7 +398,7 @@ cdef object _start(Core* core, initializer, finalizer, WorkerMain spare_of, set 
         main.thread = threading.Thread(target=main, name=name, daemon=False, **_THREAD_OPTIONS)
         # Who leaves stays listed until it has ended, for whoever waits for the end of all.
         for other in threads.copy():
-            if other.ident is not None and not other.is_alive():
+            if _has_ended(other):
                 threads.discard(other)
         threads.add(main.thread)
         main.thread.start()
