@@ -19,7 +19,7 @@ SANITIZE = os.environ.get("RINGPOOL_SANITIZE", "")
 # in the order of a job's way, where each may use those before it
 MODULES = (
     "future", "record", "resolve", "planned", "here", "worker", "deadlock", "waiting", "engine", "timekeeper", "plan",
-    "counts", "submit", "batch", "results",
+    "counts", "submit", "batch", "results", "awaited",
 )  # fmt: skip
 STRESS = os.environ.get("RINGPOOL_STRESS", "")
 

@@ -61,7 +61,7 @@ MAY_IMPORT = {
 MAY_NAME_THE_QUEUE = ("choosing", "lobby", "observing", "overflow", "plan", "results", "watchdog")
 CORE = """
     shown layout python ring parking shelf future record core resolve run planned here worker deadlock waiting admission
-    engine timekeeper plan counts submit batch results _rig _stress _scheduled
+    engine timekeeper plan counts submit batch results awaited _rig _stress _scheduled
 """.split()
 
 

@@ -23,7 +23,7 @@ from ringpool.deadlocks import MAX_SPARES
 from ringpool.future import Future
 
 if TYPE_CHECKING:
-    import asyncio
+    from ringpool._core.awaited import AwaitedJob
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -121,7 +121,7 @@ class ThreadPoolExecutor(Engine, futures.ThreadPoolExecutor):
             return BatchResults(self, fn, iterables, timeout, buffersize)
         return mapping.one_by_one(self, fn, iterables, timeout, buffersize, ordered=ordered)
 
-    def run(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> "asyncio.Future[T]":
+    def run(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> "AwaitedJob[T]":
         """
         Submit ``fn(*args, **kwargs)`` and return an awaitable for the running asyncio loop.
 

@@ -33,7 +33,7 @@ from ringpool.signals import SignalHandlers, install_signal_handlers
 from ringpool.stats import RunningJob, Stats, StopReport, Times
 
 if TYPE_CHECKING:
-    import asyncio
+    from ringpool._core.awaited import AwaitedJob
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -281,10 +281,10 @@ class WorkerQueue(Engine):
         return mapping.one_by_one(self, fn, iterables, limit, ahead, waits, ordered)
 
     @overload
-    def run(self, job: Job[T], /) -> "asyncio.Future[T]": ...
+    def run(self, job: Job[T], /) -> "AwaitedJob[T]": ...
     @overload
-    def run(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> "asyncio.Future[T]": ...
-    def run(self, fn: Any, /, *args: Any, **kwargs: Any) -> "asyncio.Future[Any]":
+    def run(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> "AwaitedJob[T]": ...
+    def run(self, fn: Any, /, *args: Any, **kwargs: Any) -> "AwaitedJob[Any]":
         """
         Submit ``fn(*args, **kwargs)`` and return an awaitable for the running asyncio loop.
 
@@ -296,10 +296,10 @@ class WorkerQueue(Engine):
         return awaiting.run(self.try_submit, fn, args, kwargs)
 
     @overload
-    async def submit_async(self, job: Job[T], /) -> "asyncio.Future[T]": ...
+    async def submit_async(self, job: Job[T], /) -> "AwaitedJob[T]": ...
     @overload
-    async def submit_async(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> "asyncio.Future[T]": ...
-    async def submit_async(self, fn: Any, /, *args: Any, **kwargs: Any) -> "asyncio.Future[Any]":
+    async def submit_async(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> "AwaitedJob[T]": ...
+    async def submit_async(self, fn: Any, /, *args: Any, **kwargs: Any) -> "AwaitedJob[Any]":
         """
         As :meth:`run`, but a full queue is waited for, and its awaitable is what awaiting this returns.
 
