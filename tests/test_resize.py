@@ -430,3 +430,28 @@ def test_no_job_waits_for_a_worker_that_has_left(dispatch, run_in_threads):
     with WorkerQueue(2, 64, dispatch=dispatch, min_workers=1, idle_timeout=0.0) as queue:
         for _ in range(1500):
             meet(queue, 2)
+
+
+def test_the_last_worker_of_a_stopped_queue_is_not_one_too_many(dispatch, gate, until):
+    """
+    The others have left for good, since all was taken; what is taken may come again, and nobody else is there then.
+    """
+    attempts = []
+
+    def twice():
+        gate()
+        attempts.append(True)
+        if len(attempts) == 1:
+            raise OSError("not yet")
+        return "done"
+
+    queue = WorkerQueue(2, 64, dispatch=dispatch)
+    meet(queue, 2)
+    job = queue.submit(Job(twice, retry=Retry(attempts=2, base=0)))
+    gate.wait_until_entered()
+    assert not queue.stop(timeout=0).complete
+    until(lambda: queue.stats().workers == 1)
+    queue.resize(1)
+    gate.open()
+    assert job.result(WAIT) == "done"  # before another stop(), which has the clock look for what is left
+    assert queue.stop(WAIT).complete

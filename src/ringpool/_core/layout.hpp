@@ -285,6 +285,7 @@ struct Core {
     Word<std::uint32_t> started;    // of those, whose thread runs: never more than max_workers
     Word<std::uint32_t> coming;     // producers on their way in while workers may still be hired
     Word<std::uint32_t> gone;       // of those, whose thread has left the core
+    Word<std::uint32_t> drained;    // of the started, that take nothing any more: all of a closed queue was taken
     Word<std::uint32_t> queueing;   // producers that wait for room
     Word<std::uint32_t> stuck;      // workers that wait for room in their own queue
     Word<std::uint32_t> spares;     // workers beyond max_workers, for jobs that wait for jobs

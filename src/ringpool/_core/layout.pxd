@@ -318,6 +318,7 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         Word[uint32_t] started
         Word[uint32_t] coming
         Word[uint32_t] gone
+        Word[uint32_t] drained
         Word[uint32_t] queueing
         Word[uint32_t] stuck
         Word[uint32_t] spares

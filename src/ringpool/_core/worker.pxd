@@ -72,7 +72,7 @@ cdef inline bint work(Core* core, Worker* me, object safe_point) noexcept:
                 break
             continue
         if closed:
-            if all_taken(core):
+            if all_taken(core) and leave_drained(core):
                 wake_all(&core.idlers)          # who waited for a key or a time: nothing comes any more
                 break
             if not ring_is_drained(&core.ring):
@@ -106,9 +106,10 @@ cdef inline bint park_idle(Core* core, Worker* me) noexcept:
     cdef int64_t until = FOREVER
     cdef int64_t woke
     cdef bint woken
-    if core.started.relaxed() > core.max_workers.relaxed():
+    cdef uint32_t drained = core.drained.relaxed()
+    if core.started.relaxed() > core.max_workers.relaxed() + drained:
         until = NOW
-    elif core.idle_ns >= 0 and core.started.relaxed() > core.min_workers.relaxed():
+    elif core.idle_ns >= 0 and core.started.relaxed() > core.min_workers.relaxed() + drained:
         until = now_ns() + core.idle_ns
     me.asleep.set(now_ns())
     with nogil:
@@ -128,10 +129,22 @@ cdef inline bint park_idle(Core* core, Worker* me) noexcept:
     return True
 
 
+cdef inline bint leave_drained(Core* core) noexcept:
+    # For good, and with its seat, for which nobody is hired.  Counted first, then
+    # the look that decides: who puts a job back does that and then looks at the count.
+    core.drained.add(1)
+    if all_taken(core):
+        return True
+    core.drained.sub(1)
+    return False
+
+
 cdef inline bint leave_seat(Core* core, uint32_t least) noexcept:
-    # True: one worker fewer is started, and it is the calling one.
+    # True: one worker fewer is started, and it is the calling one.  At least so many
+    # stay, those not counted that have drained the queue: what the caller has put
+    # back, before this look at them, is for the others.
     cdef uint32_t started = core.started.load()
-    while started > least:
+    while started > least + core.drained.load():
         if core.started.cas(started, started - 1):
             return True
     return False

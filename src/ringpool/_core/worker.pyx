@@ -323,8 +323,8 @@ cdef void make_up_for_waits(Core* core, initializer, finalizer, set threads, pre
     core.roster_lock.unlock()
     if set_aside and core.spares.load() >= waiting:
         return                              # what lanes have reserved is theirs, but for who waits
-    if core.started.load() + core.spares.load() >= core.max_workers.load() + core.gone.load() + waiting:
-        return                              # and so does who is at work, or leaves: it looks once more
+    if core.started.load() + core.spares.load() >= core.max_workers.load() + core.drained.load() + waiting:
+        return                              # and so does who is at work, or leaves before the end: it looks once more
     try:
         nobody = WorkerMain()
         nobody.has_spare.store(1)
