@@ -27,6 +27,11 @@ def pytest_collection_finish():
     gc.freeze()
 
 
+def pytest_unconfigure():
+    # A job that nobody runs keeps its queue's threads, and they the interpreter's exit.
+    faulthandler.dump_traceback_later(60, exit=True)
+
+
 @pytest.fixture(autouse=True)
 def no_thread_left(request):
     """A test must end every thread that it has started, pools dropped included."""
