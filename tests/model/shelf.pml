@@ -9,6 +9,8 @@
  * Job A may ask for another attempt, once; the other jobs are alike, and wait in `lane`. Who tells (tell_workers)
  * does not wait for it here: it is done in steps of its own, as slowly as it may be, and what is told again
  * before that has begun is told once. So there are orders more than in the code, and wake-ups fewer.
+ * With ELASTIC there is one worker too many, or more, from some moment on (resize), and those leave after a job or
+ * out of their sleep. Nobody is hired.
  * Not here: room (queue.pml), the ring (planned is set before the first job), keys, lanes, judged jobs.
  * Workers and producers are counted as in parking.pml, and a token is given as there; a section of Idlers.lock is one step.
  * Steps not named in parking.pxd or the README are named after the function they are in.
@@ -30,21 +32,30 @@
 #define RUN 4
 #define PUT_DOWN 5
 #define NEXT 7
+#ifdef ELASTIC
+#define AFTER_JOB SEAT
+#else
+#define AFTER_JOB NEXT
+#endif
 #ifdef TIMEKEEPER
 #define DONE 6
 #else
-#define DONE NEXT               /* nobody looks at what is unfinished */
+#define DONE AFTER_JOB          /* nobody looks at what is unfinished */
 #endif
 #define SEEN 8
 #define W1 9
 #define W2 10                   /* these are listed: */
 #define W2_CLOSED 11
-#ifdef TIMEKEEPER
+#if defined(TIMEKEEPER)
 #define QUIET 13
+#elif defined(ELASTIC)
+#define QUIET PARKS
 #else
 #define QUIET W3
 #endif
 #define W3 14
+#define PARKS 47                /* for ever, or, if there is one too many, no time at all */
+#define W3_NOW 48
 #define TELL_QUIET 15           /* these are not */
 #define UNLISTED 16             /* by hand_out, which has yet to fill the inbox */
 #define DRAINED 17
@@ -73,7 +84,15 @@
 #define P2 36
 #define TELL 37
 #define JOB_PUT 38
-#define STEPS 39
+#define SEAT 39                 /* leave_seat */
+#define SEES_2 40               /* so many started: of three workers */
+#define SEES_3 41
+#define SWAPS_2 45              /* and drained: that leaves too many */
+#define SWAPS_3 46
+#define COUNTED 43              /* leave_drained */
+#define LEFT 44
+#define COUNTS 49
+#define STEPS 50
 
 #define AT(step) (n[step] != 0)
 #define STEP(from, to) n[from]--; n[to]++
@@ -84,6 +103,7 @@ mtype = { NOTHING, LOOP, PICKED, PICKED_A, FOUND, FOUND_A, MISSED, MISSED_A };  
 
 byte n[STEPS];
 byte idle, searching;
+byte started = WORKERS, most = WORKERS, drained;
 bool quiet, clock;              /* a waiter listed in Core::quiet; the timekeeper's token */
 bool closed, stop_asked, shut;  /* shut: as shelf_close sets it */
 
@@ -115,6 +135,11 @@ bool due, keepers = true;
 #define EMPTY (lane == 0 && a != LANE && a != TIMER)
 #endif
 #define NOTHING_UNFINISHED (resolved == direct)
+#ifdef BUG_DRAINED_STAY
+#define SEEN_DRAINED 0
+#else
+#define SEEN_DRAINED drained
+#endif
 
 /* Jobs that wait for each other: none ends beside a job that waits and a worker that runs none. */
 #ifdef JOBS_WAIT
@@ -132,9 +157,10 @@ inline unlist(to) {
     if
     :: AT(W2) -> STEP(W2, to)
     :: AT(W2_CLOSED) -> STEP(W2_CLOSED, to)
-#ifdef TIMEKEEPER
+#if defined(TIMEKEEPER) || defined(ELASTIC)
     :: AT(QUIET) -> STEP(QUIET, to)
 #endif
+    :: AT(W3_NOW) -> STEP(W3_NOW, to)
     :: AT(W3) -> STEP(W3, to)
     fi
 }
@@ -237,7 +263,7 @@ proctype Threads() {
     :: atomic { AT(RUN) && MAY_END -> STEP(RUN, PUT_DOWN) }
     :: atomic { AT(PUT_DOWN) && UNLOCKED -> STEP(PUT_DOWN, DONE); n[TELL] = n[TELL] || runnable }
 #ifdef TIMEKEEPER
-    :: atomic { AT(DONE) -> STEP(DONE, NEXT); resolved++ }
+    :: atomic { AT(DONE) -> STEP(DONE, AFTER_JOB); resolved++ }
 #endif
     :: atomic { AT(NEXT) && UNLOCKED && !shut && lane != 0 -> STEP(NEXT, RUN); lane--; look() }
     :: atomic { AT(NEXT) && UNLOCKED && !shut && a == LANE -> STEP(NEXT, RUN_A); a = TAKEN; look() }
@@ -270,11 +296,43 @@ proctype Threads() {
             n[TELL] = n[TELL] || runnable
         }
     :: atomic { AT(AGAIN_LOOK) && A_WAS_CANCELLED -> STEP(AGAIN_LOOK, AGAIN_HASTEN) }
-    :: atomic { AT(AGAIN_LOOK) && !A_WAS_CANCELLED -> STEP(AGAIN_LOOK, NEXT) }
-    :: atomic { AT(AGAIN_HASTEN) && UNLOCKED -> STEP(AGAIN_HASTEN, NEXT); hasten() }
+    :: atomic { AT(AGAIN_LOOK) && !A_WAS_CANCELLED -> STEP(AGAIN_LOOK, AFTER_JOB) }
+    :: atomic { AT(AGAIN_HASTEN) && UNLOCKED -> STEP(AGAIN_HASTEN, AFTER_JOB); hasten() }
     :: atomic { AT(RESOLVE_A) -> STEP(RESOLVE_A, DONE); a_state = ENDED; a = NOWHERE }
 
+#ifdef ELASTIC
+    :: atomic { AT(SEAT) && started == 1 -> STEP(SEAT, NEXT) }
+    :: atomic { AT(SEAT) && started > 1 -> STEP(SEAT, SEES_2 + started - 2) }
+    :: atomic { AT(SEES_2) && 2 > most + SEEN_DRAINED -> STEP(SEES_2, SWAPS_2) }
+    :: atomic { AT(SEES_2) && 2 <= most + SEEN_DRAINED -> STEP(SEES_2, NEXT) }
+    :: atomic { AT(SEES_3) && 3 > most + SEEN_DRAINED -> STEP(SEES_3, SWAPS_3) }
+    :: atomic { AT(SEES_3) && 3 <= most + SEEN_DRAINED -> STEP(SEES_3, NEXT) }
+    :: atomic { AT(SWAPS_2) && started == 2 -> STEP(SWAPS_2, LEFT); started--; searching++ }
+    :: atomic { AT(SWAPS_2) && started != 2 -> STEP(SWAPS_2, SEAT) }
+    :: atomic { AT(SWAPS_3) && started == 3 -> STEP(SWAPS_3, LEFT); started--; searching++ }
+    :: atomic { AT(SWAPS_3) && started != 3 -> STEP(SWAPS_3, SEAT) }
+#ifdef BUG_LEAVER_WAKES_NOBODY
+    :: atomic { AT(LEFT) -> STEP(LEFT, LEAVE) }
+#else
+    :: atomic { AT(LEFT) && !closed -> STEP(LEFT, LEAVE) }
+    :: atomic { AT(LEFT) && UNLOCKED && closed && !EMPTY -> STEP(LEFT, LEAVE) }
+    :: atomic { AT(LEFT) && UNLOCKED && closed && EMPTY -> STEP(LEFT, DRAINED) }
+#endif
+    :: atomic { AT(PARKS) && started > most + SEEN_DRAINED -> STEP(PARKS, W3_NOW) }
+    :: atomic { AT(PARKS) && started <= most + SEEN_DRAINED -> STEP(PARKS, W3) }
+    :: atomic { AT(W3_NOW) -> STEP(W3_NOW, SEAT); idle-- }      /* that it is searching comes below */
+    :: atomic { most == WORKERS -> most = 1; n[TELL] = n[TELL] || runnable }    /* resize; whom it wakes would help */
+    :: atomic { AT(SEEN) && UNLOCKED && EMPTY -> STEP(SEEN, COUNTS) }
+    :: atomic { AT(COUNTS) -> STEP(COUNTS, COUNTED); drained++ }
+#ifdef BUG_COUNTED_WITHOUT_LOOK
+    :: atomic { AT(COUNTED) -> STEP(COUNTED, DRAINED) }
+#else
+    :: atomic { AT(COUNTED) && UNLOCKED && EMPTY -> STEP(COUNTED, DRAINED) }
+    :: atomic { AT(COUNTED) && UNLOCKED && !EMPTY -> STEP(COUNTED, LOOK); drained-- }
+#endif
+#else
     :: atomic { AT(SEEN) && UNLOCKED && EMPTY -> STEP(SEEN, DRAINED) }
+#endif
     :: atomic { AT(SEEN) && UNLOCKED && !EMPTY -> STEP(SEEN, W1) }
     :: atomic { AT(W1) -> STEP(W1, W2); idle++; searching-- }
 #ifdef BUG_NO_W2

@@ -17,6 +17,7 @@ HERE = Path(__file__).parent
 LIMIT = 55  # seconds; a run takes some
 SMALL = "PRODUCERS=3 WORKERS=2 JOBS=4"
 SMALLER = "PRODUCERS=2 WORKERS=2 JOBS=3"
+TINY = "PRODUCERS=1 WORKERS=2 JOBS=3"
 RESULTS = "shelf TIMEKEEPER RESULTS PRODUCERS=1 WORKERS=2 JOBS=2"
 
 pytestmark = [
@@ -41,6 +42,8 @@ CLEAN = {
     "ready-jobs-that-wait": "shelf JOBS_WAIT STOP_LAST",
     "ready-retry": "shelf RETRY STOP_LAST",
     "shared-retry": "shelf SHARED RETRY STOP_LAST",
+    "workers-that-leave": f"shelf ELASTIC RETRY {TINY}",
+    "workers-that-leave-shared": "shelf ELASTIC SHARED RETRY PRODUCERS=1 JOBS=2",
     "cancel-and-stop-now": f"shelf RETRY CANCEL STOP_NOW {SMALLER}",
     "timekeeper": f"shelf TIMEKEEPER RETRY STOP_LAST {SMALLER}",
     "results": RESULTS,
@@ -70,6 +73,9 @@ PLANTED = {
     "TIMER_FORGOTTEN": (f"shelf RETRY {SMALLER}", WRONG),
     "COME_AGAIN_IGNORES_STATE": (f"shelf RETRY CANCEL {SMALLER}", LOST),
     "COME_AGAIN_IGNORES_STOP": (f"shelf RETRY STOP_NOW {SMALLER}", LOST),
+    "DRAINED_STAY": (f"shelf ELASTIC RETRY {TINY}", WRONG),
+    "COUNTED_WITHOUT_LOOK": (f"shelf ELASTIC RETRY {TINY}", WRONG),
+    "LEAVER_WAKES_NOBODY": (f"shelf ELASTIC RETRY {TINY}", LOST),
     "LOOKS_WITHOUT_LOCK": (RESULTS, WRONG),
 }
 

@@ -90,6 +90,8 @@ cdef inline bint work(Core* core, Worker* me, object safe_point) noexcept:
             left = not work_ready(core) or not take_seat(core)
             if left:
                 break
+    if left and has_drained(core):
+        wake_all(&core.idlers)                  # it had the last job, for which somebody has stayed
     # The last to look passes on what came meanwhile.
     if core.idlers.searching.sub(1) == 1 and work_ready(core):
         tell_workers(core)
@@ -98,7 +100,11 @@ cdef inline bint work(Core* core, Worker* me, object safe_point) noexcept:
 
 
 cdef inline bint has_something_to_do(Core* core) noexcept:
-    return work_ready(core) or (ring_is_closed(&core.ring) and all_taken(core))
+    return work_ready(core) or has_drained(core)
+
+
+cdef inline bint has_drained(Core* core) noexcept:
+    return ring_is_closed(&core.ring) and all_taken(core)
 
 
 cdef inline bint park_idle(Core* core, Worker* me) noexcept:
