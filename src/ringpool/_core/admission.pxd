@@ -5,8 +5,9 @@ from cpython.object cimport PyObject
 from libc.stdint cimport int64_t
 
 from ringpool._core.engine cimport Engine, core_of_pool
-from ringpool._core.future cimport INLINE, OWNED, PENDING, FutureBase, extension_of, future_extension
+from ringpool._core.future cimport INLINE, FutureBase, extension_of, future_extension
 from ringpool._core.here cimport calling_thread, keeps_time_of, works_for
+from ringpool._core.jobword cimport OWNED, PENDING
 from ringpool._core.layout cimport FOREVER, NOW, PATIENT, Core, Entry, Waiter, is_sample, now_ns
 from ringpool._core.parking cimport gate_enter, gate_leave, gate_wake_all, gate_wake_one, sleep_until_woken
 from ringpool._core.python cimport (

@@ -3,7 +3,7 @@
 from cpython.object cimport PyObject, PyTypeObject
 from libc.stdint cimport uint32_t, uint64_t
 
-from ringpool._core.layout cimport Core
+from ringpool._core.layout cimport Core, relax
 from ringpool._core.parking cimport gate_wake_all, gate_wake_one, wake_all
 from ringpool._core.python cimport Py_DECREF, Py_INCREF
 from ringpool._core.ring cimport (
@@ -11,12 +11,13 @@ from ringpool._core.ring cimport (
     ring_close,
     ring_free,
     ring_is_closed,
+    ring_is_drained,
     ring_length,
     ring_open,
     ring_put,
     ring_take,
 )
-from ringpool._core.shelf cimport accepted
+from ringpool._core.shelf cimport ANY, accepted, shelf_close, take_unstarted, tell_if_runnable
 
 
 cdef inline Core* core_new(
@@ -61,7 +62,7 @@ cdef inline void forget_finished(Core* core) noexcept:
         job = <PyObject*>ring_take(&core.finished)
 
 
-cdef inline void core_close(Core* core) noexcept:
+cdef inline void core_close(Core* core) noexcept nogil:
     ring_close(&core.ring)
     wake_all(&core.idlers)
     gate_wake_all(&core.room)
@@ -102,6 +103,31 @@ cdef inline void tell_if_quiet(Core* core) noexcept nogil:
         if ring_is_closed(&core.ring):
             gate_wake_all(&core.readers)
             core.clock.parker.unpark()
+
+
+cdef inline void purge_begin(Core* core) noexcept nogil:
+    # Whatever waits in the queue is resolved: purge_next until NULL, purge_end.  The purge
+    # is counted first: items of maps, which are not in the queue, go by it.
+    core.purges.add(1)
+    gate_wake_all(&core.mapping)
+    if core.stop_asked.load():
+        shelf_close(core)                       # or a key that we free would start the next of its jobs
+
+
+cdef inline PyObject* purge_next(Core* core) noexcept nogil:
+    cdef PyObject* job = take_unstarted(core, ANY)
+    while job == NULL and ring_is_closed(&core.ring) and not ring_is_drained(&core.ring):
+        relax()                                 # a producer has claimed its position and is not done
+        job = take_unstarted(core, ANY)
+    return job
+
+
+cdef inline void purge_end(Core* core) noexcept nogil:
+    if ring_is_closed(&core.ring):
+        wake_all(&core.idlers)                  # who waited for a key or a time
+    else:
+        tell_if_runnable(core)                  # a key was freed
+    tell_if_quiet(core)
 
 
 cdef inline void deliver(Core* core, PyObject* job) noexcept:

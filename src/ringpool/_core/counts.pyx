@@ -8,7 +8,8 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libcpp.vector cimport vector
 
 from ringpool._core.engine cimport Engine, core_of_pool
-from ringpool._core.future cimport CANCELLED, PENDING, PHASE, FutureBase
+from ringpool._core.future cimport FutureBase
+from ringpool._core.jobword cimport CANCELLED, PENDING, PHASE
 from ringpool._core.layout cimport Core, Levels, Objects, Times, Worker, now_ns, object_put
 from ringpool._core.python cimport Py_DECREF, Py_INCREF
 from ringpool._core.ring cimport ring_length, ring_position

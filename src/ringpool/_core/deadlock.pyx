@@ -15,7 +15,8 @@ import os
 from cpython.object cimport PyObject
 from libc.stdint cimport uint32_t
 
-from ringpool._core.future cimport PENDING, PHASE, RUNNING, FutureBase, extension_of, is_planned, is_served_by
+from ringpool._core.future cimport FutureBase, extension_of, is_planned, is_served_by
+from ringpool._core.jobword cimport PENDING, PHASE, RUNNING
 from ringpool._core.layout cimport (
     Core,
     Extension,

@@ -20,8 +20,6 @@ from ringpool._core.core cimport (
     unfinished,
 )
 from ringpool._core.future cimport (
-    PENDING,
-    PHASE,
     FutureBase,
     extension_of,
     future_arguments,
@@ -30,6 +28,7 @@ from ringpool._core.future cimport (
     future_unlock,
 )
 from ringpool._core.here cimport is_hiring_for, on_worker_of, this_worker
+from ringpool._core.jobword cimport PENDING, PHASE
 from ringpool._core.layout cimport (
     CLOSED_BIT,
     FOREVER,

@@ -1,49 +1,24 @@
 # The job record, which is the Future: one object, one allocation.
 #
-# `state` holds a phase and flags:
-#
-#     PENDING --start--> RUNNING --settle--> FINISHED
-#        |  \--settle (set_result by hand)-----^
-#        +--cancel--> CANCELLED --notify--> CANCELLED_AND_NOTIFIED
-#        +--cancel, of a job in a queue-----^
-#
-# LOCKED is a lock bit: its holder alone may change the word, `outcome`, `call`
-# and the extension's pointer.  It is held for a few instructions, in which no
-# Python code runs, nothing is allocated by Python and nothing is dropped, so
-# others wait for it by yielding.  Whoever settles without finding WATCHED set
-# has nobody to tell: that is the path of a plain job, one CAS to start, one to
-# lock, one store to publish.
-#
-# Ordering.  The store that publishes FINISHED pairs with the acquire load of
-# whoever reads the outcome.
+# `state` is the job's word; its phases, who moves them and what its LOCKED bit guards: jobword.pxd.
 
 from cpython.object cimport PyObject
 from libc.stdint cimport uint32_t
 
-from ringpool._core.layout cimport Core, Extension, Tally, Unrun, Word, core_of, relax
-from ringpool._core.parking cimport gate_wake_all
+from ringpool._core.jobword cimport (
+    word_ask,
+    word_end_quietly,
+    word_lock,
+    word_lock_quietly,
+    word_mark_read,
+    word_put_back,
+    word_start,
+    word_unlock,
+)
+from ringpool._core.layout cimport Core, Extension, Tally, Unrun, Word
 from ringpool._core.python cimport Py_DECREF, Py_XDECREF, PyMem_Free, hand_over, is_collectable, track_late
 
 cdef enum:
-    PENDING = 0
-    RUNNING = 1
-    CANCELLED = 2
-    CANCELLED_AND_NOTIFIED = 3
-    FINISHED = 4
-    PHASE = 7               # mask
-
-    FAILED = 8              # the outcome is an exception
-    WATCHED = 16            # the extension may hold sleepers, callbacks or a condition
-    INFLATED = 32           # `_condition` is out: the phase changes under it
-    OWNED = 64              # a job of an engine, which starts and settles it
-    LOCKED = 128
-    ASKED = 256             # cancel() came while it ran: a request
-
-    UNREAD = 512            # it failed, and nobody has looked at the error yet
-
-    DROPPED = 1 << 16       # never in the word: how future_settle counts what it
-    EXPIRED = 1 << 17       # ends before it was started, in place of failed
-
     INLINE = 3              # arguments kept in the record itself
 
 
@@ -65,18 +40,11 @@ cdef class FutureBase:
 
 
 cdef inline uint32_t future_lock(FutureBase self) noexcept:
-    # The word without LOCKED; give it, or what shall follow it, to future_unlock.
-    cdef uint32_t state = self.state.load()
-    while True:
-        if state & LOCKED:
-            relax()
-            state = self.state.load()
-        elif self.state.cas(state, state | LOCKED):
-            return state
+    return word_lock(&self.state)
 
 
 cdef inline void future_unlock(FutureBase self, uint32_t state) noexcept:
-    self.state.store(state)
+    word_unlock(&self.state, state)
 
 
 cdef inline Extension* extension_of(FutureBase self) noexcept:
@@ -85,29 +53,19 @@ cdef inline Extension* extension_of(FutureBase self) noexcept:
 
 
 cdef inline bint future_start(FutureBase self) noexcept:
-    # PENDING -> RUNNING, for the one who will run it; False: already resolved.
-    cdef uint32_t state = OWNED | PENDING
-    if self.state.cas(state, OWNED | RUNNING):
-        return True
-    state = future_lock(self)
-    if state & PHASE != PENDING:
-        future_unlock(self, state)
-        return False
-    future_unlock(self, state | RUNNING)
-    return True
+    return word_start(&self.state)
 
 
 cdef inline bint future_settle_quietly(FutureBase self, PyObject* outcome, uint32_t failed) noexcept:
     # RUNNING -> FINISHED when nobody watches; takes over the reference to
     # outcome.  False: nothing happened, somebody is to be told or was faster.
-    cdef uint32_t state = OWNED | RUNNING
-    if not self.state.cas(state, OWNED | RUNNING | LOCKED):
+    if not word_lock_quietly(&self.state):
         return False
     self.outcome = outcome
     if is_collectable(outcome):
         track_late(<PyObject*>self)
     hand_over(outcome)
-    self.state.release(OWNED | FINISHED | failed)
+    word_end_quietly(&self.state, failed)
     return True
 
 
@@ -139,30 +97,15 @@ cdef inline void future_drop_call(FutureBase self) noexcept:
 
 
 cdef inline bint future_put_back(FutureBase self, Tally* count) noexcept:
-    # RUNNING -> PENDING, to be tried again; False: somebody settled it by hand.
-    # Counted before anybody can cancel it: see _counts.
-    cdef uint32_t state = future_lock(self)
-    if state & PHASE != RUNNING:
-        future_unlock(self, state)
-        return False
-    count.bump()
-    future_unlock(self, (state & ~PHASE) | PENDING)
-    return True
+    return word_put_back(&self.state, count)
 
 
 cdef inline void future_mark_read(FutureBase self) noexcept:
-    cdef uint32_t state = future_lock(self)
-    future_unlock(self, state & ~UNREAD)
+    word_mark_read(&self.state)
 
 
 cdef inline void future_ask(FutureBase self) noexcept:
-    # A running job is asked to end; it looks at current_job().cancelled.
-    cdef uint32_t state = future_lock(self)
-    if state & PHASE == RUNNING and self.unrun != NULL:
-        state |= ASKED
-        self.state.store(state | LOCKED)                # before the look at the gate: a sleeper enlists and then looks here
-        gate_wake_all(&core_of(self.unrun).sleepers)    # the core lives while the job runs, and it does under the lock
-    future_unlock(self, state)
+    word_ask(&self.state, &self.unrun)
 
 
 cdef inline bint is_planned(FutureBase self) noexcept:

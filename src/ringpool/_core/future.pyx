@@ -1,4 +1,4 @@
-"""The job record, which is the Future. Its states and their order: future.pxd."""
+"""The job record, which is the Future. Its fields: future.pxd; its states and their order: jobword.pxd."""
 
 import logging
 import threading
@@ -7,8 +7,33 @@ from concurrent.futures import CancelledError, InvalidStateError
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint32_t
 
-from ringpool._core.layout cimport FOREVER, Extension, Objects, Waiter, core_of, has_spare_processor, object_put, objects_copy
-from ringpool._core.parking cimport deadline_of, gate_enter, gate_leave, gate_wake_all, sleep_until_woken
+from ringpool._core.jobword cimport (
+    ASKED,
+    CANCELLED,
+    CANCELLED_AND_NOTIFIED,
+    FAILED,
+    FINISHED,
+    INFLATED,
+    OWNED,
+    PENDING,
+    PHASE,
+    REFUSED,
+    RUNNING,
+    UNDER_CONDITION,
+    UNREAD,
+    Settling,
+    has_ended,
+    word_add_callback,
+    word_enlist,
+    word_extend,
+    word_inflate,
+    word_lock_to_settle,
+    word_settle,
+    word_take_callbacks,
+    word_watch,
+)
+from ringpool._core.layout cimport FOREVER, Extension, Objects, Waiter, objects_copy
+from ringpool._core.parking cimport deadline_of, gate_leave, gate_wake_all, sleep_until_woken
 from ringpool._core.python cimport Py_DECREF, Py_INCREF, Py_XDECREF, hand_over, track_late
 
 from ringpool._core.shown import shown
@@ -66,7 +91,7 @@ cdef class FutureBase:
     # ---- reading -----------------------------------------------------------
 
     def done(self):
-        return self.state.acquire() & PHASE >= CANCELLED
+        return has_ended(self.state.acquire())
 
     def running(self):
         return self.state.acquire() & PHASE == RUNNING
@@ -135,16 +160,14 @@ cdef class FutureBase:
         # The extension is made first: no allocation under the lock.
         cdef Extension* extension = future_extension(self)
         cdef bint kept
-        cdef uint32_t state = future_lock(self)
-        if state & PHASE < CANCELLED:
-            kept = object_put(&extension.callbacks, <PyObject*>fn)
-            if kept:
-                Py_INCREF(<PyObject*>fn)
-            future_unlock(self, state | WATCHED)
-            if not kept:
-                raise MemoryError
+        Py_INCREF(<PyObject*>fn)
+        cdef bint waits = word_add_callback(&self.state, extension, <PyObject*>fn, &kept)
+        if not kept:
+            Py_DECREF(<PyObject*>fn)
+        if waits and not kept:
+            raise MemoryError
+        if waits:
             return
-        future_unlock(self, state)
         try:
             fn(self)
         except Exception:
@@ -254,43 +277,27 @@ cdef object future_result(FutureBase self, PyObject* const* args, Py_ssize_t nar
 # ---- settling --------------------------------------------------------------------
 
 cdef bint future_settle(FutureBase self, uint32_t allowed, uint32_t phase, PyObject* outcome) except -1:
-    # From one of the phases in the set `allowed` to `phase` (with FAILED), and
-    # wakes whoever waits; the caller runs the callbacks when its own books are
+    # From one of the phases in the set `allowed` to `phase` (with FAILED, DROPPED or EXPIRED),
+    # and wakes whoever waits; the caller runs the callbacks when its own books are
     # right.  Takes over the reference to outcome when it returns True.
     cdef uint32_t state
+    cdef Settling step
     condition = None
     while True:
-        state = future_lock(self)
-        if not allowed >> (state & PHASE) & 1:
-            future_unlock(self, state)
-            if condition is not None:
-                condition.release()
-            return False
-        if not state & INFLATED or condition is not None:
+        step = word_lock_to_settle(&self.state, allowed, condition is not None, &state)
+        if step != UNDER_CONDITION:
             break
-        # The standard library's wait() looks at the phase and enlists itself
-        # under the condition: the phase must not change in between.
-        future_unlock(self, state)
         condition = <object>extension_of(self).condition
         condition.acquire()
+    if step == REFUSED:
+        if condition is not None:
+            condition.release()
+        return False
     self.outcome = outcome
-    if self.unrun != NULL and state & PHASE == PENDING:
-        if phase & PHASE != FINISHED:
-            self.unrun.cancelled.add(1)
-        elif phase & DROPPED:
-            self.unrun.dropped.add(1)
-        elif phase & EXPIRED:
-            self.unrun.expired.add(1)
-        elif phase & FAILED:
-            self.unrun.failed.add(1)
-        else:
-            self.unrun.succeeded.add(1)
-        self.unrun.tombstones.add(1)
     if outcome != NULL:
         track_late(<PyObject*>self)
         hand_over(outcome)
-    phase &= ~(DROPPED | EXPIRED)
-    future_unlock(self, (state & ~PHASE) | phase)
+    word_settle(&self.state, state, phase, self.unrun, extension_of(self))
 
     if condition is not None:
         _tell_waiters(self, phase)
@@ -300,8 +307,6 @@ cdef bint future_settle(FutureBase self, uint32_t allowed, uint32_t phase, PyObj
             _log("exception in a waiter for %r", self)
         finally:
             condition.release()
-    if state & WATCHED:
-        gate_wake_all(&extension_of(self).gate)
     if state & PHASE == PENDING:
         future_drop_call(self)
     return True
@@ -351,7 +356,7 @@ cdef void future_run_callbacks(FutureBase self) noexcept:
     cdef size_t i
     if extension_of(self) == NULL:
         return
-    _take_callbacks(self, callbacks)
+    word_take_callbacks(&self.state, extension_of(self), callbacks)
     for i in range(callbacks.size()):
         try:
             (<object>callbacks[i])(self)
@@ -360,16 +365,10 @@ cdef void future_run_callbacks(FutureBase self) noexcept:
         Py_DECREF(callbacks[i])
 
 
-cdef void _take_callbacks(FutureBase self, Objects& callbacks) noexcept:
-    cdef uint32_t state = future_lock(self)
-    callbacks.swap(extension_of(self).callbacks)
-    future_unlock(self, state)
-
-
 cdef void future_drop_callbacks(FutureBase self) noexcept:
     cdef Objects callbacks
     cdef size_t i
-    _take_callbacks(self, callbacks)
+    word_take_callbacks(&self.state, extension_of(self), callbacks)
     for i in range(callbacks.size()):
         Py_DECREF(callbacks[i])
 
@@ -413,19 +412,11 @@ cdef uint32_t _sleep_until_done(FutureBase self, int64_t deadline) except? 0:
     cdef Extension* extension
     cdef uint32_t state = self.state.acquire()
     cdef int woken = 1
-    cdef bint may_look_out = False
-    if state & PHASE < CANCELLED:
+    cdef bint may_look_out
+    if not has_ended(state):
         extension = future_extension(self)
-        state = future_lock(self)
-        if state & PHASE < CANCELLED and self.unrun != NULL:
-            may_look_out = has_spare_processor(core_of(self.unrun))
-        future_unlock(self, state | WATCHED)
-        while self.state.load() & PHASE < CANCELLED and woken:
-            gate_enter(&extension.gate, &waiter)
-            # Enlisted, look again: pairs with settle's store and its look at the gate.
-            if self.state.load() & PHASE >= CANCELLED:
-                gate_leave(&extension.gate, &waiter)
-                break
+        may_look_out = word_watch(&self.state, &self.unrun)
+        while woken and word_enlist(&self.state, extension, &waiter):
             try:
                 woken = sleep_until_woken(&waiter, deadline, may_look_out)
             except BaseException:
@@ -439,29 +430,23 @@ cdef uint32_t _sleep_until_done(FutureBase self, int64_t deadline) except? 0:
     state = self.state.acquire()
     if state & PHASE == FINISHED:
         return state
-    if state & PHASE < CANCELLED:
+    if not has_ended(state):
         raise TimeoutError
     raise CancelledError
 
 
 cdef Extension* future_extension(FutureBase self) except NULL:
     cdef Extension* fresh
-    cdef uint32_t state
     if extension_of(self) == NULL:
         fresh = new Extension()
         track_late(<PyObject*>self)
-        state = future_lock(self)
-        if extension_of(self) == NULL:
-            self.ext.release(fresh)
-            fresh = NULL
-        future_unlock(self, state)
-        del fresh
+        if not word_extend(&self.state, &self.ext, fresh):
+            del fresh
     return extension_of(self)
 
 
 cdef int _inflate(FutureBase self) except -1:
     cdef Extension* extension
-    cdef uint32_t state
     cdef uint32_t known = self.state.acquire()
     if known & PHASE == PENDING and _is_work(self, known):
         hire_spare(self)
@@ -470,13 +455,11 @@ cdef int _inflate(FutureBase self) except -1:
     extension = future_extension(self)
     condition = threading.Condition()
     waiters = []
-    state = future_lock(self)
-    if not state & INFLATED:
-        extension.condition = <PyObject*>condition
-        extension.waiters = <PyObject*>waiters
-        Py_INCREF(extension.condition)
-        Py_INCREF(extension.waiters)
-    future_unlock(self, state | INFLATED | WATCHED)
+    Py_INCREF(<PyObject*>condition)
+    Py_INCREF(<PyObject*>waiters)
+    if not word_inflate(&self.state, extension, <PyObject*>condition, <PyObject*>waiters):
+        Py_DECREF(<PyObject*>condition)
+        Py_DECREF(<PyObject*>waiters)
     return 0
 
 

@@ -9,12 +9,6 @@ from ringpool._core.admission cimport enter, enter_and_hire, make_job, put_when_
 from ringpool._core.core cimport deliver, tell_if_quiet
 from ringpool._core.engine cimport Engine, core_of_pool
 from ringpool._core.future cimport (
-    DROPPED,
-    EXPIRED,
-    FAILED,
-    PENDING,
-    PHASE,
-    UNREAD,
     FutureBase,
     extension_of,
     future_extension,
@@ -25,6 +19,7 @@ from ringpool._core.future cimport (
     is_planned,
 )
 from ringpool._core.here cimport run_in_place, this_core, this_worker, works_for
+from ringpool._core.jobword cimport DROPPED, EXPIRED, FAILED, PENDING, PHASE, UNREAD
 from ringpool._core.layout cimport Core, Entry, Extension, Waiter, Worker, now_ns, roster_put, roster_retire
 from ringpool._core.parking cimport gate_enter, gate_leave, gate_wake_all, sleep_until_woken, wake_all
 from ringpool._core.python cimport Py_DECREF, Py_INCREF, current_thread_state, ident_of_this_thread

@@ -4,16 +4,9 @@ import logging
 
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint32_t
-from libcpp cimport bool
 
 from ringpool._core.core cimport deliver
 from ringpool._core.future cimport (
-    ASKED,
-    CANCELLED_AND_NOTIFIED,
-    DROPPED,
-    EXPIRED,
-    PENDING,
-    PHASE,
     FutureBase,
     extension_of,
     future_lock,
@@ -23,12 +16,13 @@ from ringpool._core.future cimport (
     future_unlock,
     is_planned,
 )
+from ringpool._core.jobword cimport CANCELLED_AND_NOTIFIED, DROPPED, EXPIRED, PENDING, PHASE
 from ringpool._core.layout cimport Core, Entry, Held, Worker, now_ns
 from ringpool._core.parking cimport gate_wake_one
 from ringpool._core.python cimport Py_DECREF, Py_INCREF, Py_XINCREF
 from ringpool._core.resolve cimport resolve, settle_unrun
 from ringpool._core.run cimport run_started
-from ringpool._core.shelf cimport shelf_put_back, shelf_put_down, tell_if_runnable, tell_workers
+from ringpool._core.shelf cimport shelf_come_again, shelf_hasten, shelf_put_back, shelf_put_down
 
 logger = logging.getLogger("ringpool")
 
@@ -109,42 +103,13 @@ cdef int64_t _judge(FutureBase job, int64_t since) noexcept:
 
 
 cdef void come_again(Core* core, Entry* place, int64_t delay) noexcept:
-    # Takes over the reference.  Whoever asks for the end says so and then purges
-    # the shelf: under the lock, either we see that or the purge finds the job.  A
-    # cancel() in between finds it PENDING, and then either it or we find the
-    # other's change: the state, the timer.
+    # Takes over the reference.
     cdef PyObject* job = place.job
-    cdef bint ends, soonest = False
     Py_INCREF(job)
-    core.shelf.lock.lock()
-    ends = core.stop_asked.load() or core.hurried.load() or (<FutureBase>job).state.load() & ASKED
-    if ends:
-        core.shelf.leave(place[0])
-    else:
-        place.due = now_ns() + delay
-        extension_of(<FutureBase>job).wish.due = place.due      # where hasten looks for it
-        soonest = core.shelf.come_again(place[0], delay == 0)
-    core.shelf.lock.unlock()
-    if ends or delay == 0:
-        tell_if_runnable(core)
-    elif soonest:
-        core.clock.parker.unpark()
-    if ends:
+    if not shelf_come_again(core, place, delay, &(<FutureBase>job).state, &extension_of(<FutureBase>job).wish.due):
         resolve(core, job, None)
-    elif (<FutureBase>job).state.load() & PHASE != PENDING:
-        hasten(core, job)
     Py_DECREF(job)
 
 
 cdef bint hasten(Core* core, PyObject* job) noexcept:
-    # A job that is due later is due now.
-    cdef bint found
-    cdef bool soonest = False
-    core.shelf.lock.lock()
-    found = core.shelf.hasten(job, extension_of(<FutureBase>job).wish.due, &soonest)
-    core.shelf.lock.unlock()
-    if found:
-        tell_workers(core)
-    elif soonest:
-        core.clock.parker.unpark()
-    return found
+    return shelf_hasten(core, job, &extension_of(<FutureBase>job).wish.due)

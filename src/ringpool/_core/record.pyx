@@ -6,7 +6,6 @@ from cpython.object cimport PyObject, PyTypeObject, destructor, inquiry, travers
 from libc.stdint cimport uint32_t
 
 from ringpool._core.future cimport (
-    UNREAD,
     FutureBase,
     extension_of,
     future_arguments,
@@ -16,6 +15,7 @@ from ringpool._core.future cimport (
     future_release,
     future_result,
 )
+from ringpool._core.jobword cimport UNREAD
 from ringpool._core.python cimport (
     METH_FASTCALL,
     METH_KEYWORDS,

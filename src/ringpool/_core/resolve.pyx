@@ -5,23 +5,13 @@ from concurrent.futures.thread import BrokenThreadPool
 from cpython.object cimport PyObject
 from libc.stdint cimport uint32_t
 
-from ringpool._core.core cimport deliver, tell_if_quiet
-from ringpool._core.future cimport (
-    CANCELLED_AND_NOTIFIED,
-    FAILED,
-    FINISHED,
-    PENDING,
-    PHASE,
-    RUNNING,
-    FutureBase,
-    future_run_callbacks,
-    future_settle,
-)
-from ringpool._core.layout cimport Core, Objects, relax
-from ringpool._core.parking cimport gate_wake_all, gate_wake_one, wake_all
+from ringpool._core.core cimport deliver, purge_begin, purge_end, purge_next, tell_if_quiet
+from ringpool._core.future cimport FutureBase, future_run_callbacks, future_settle
+from ringpool._core.jobword cimport CANCELLED_AND_NOTIFIED, FAILED, FINISHED, PENDING, PHASE, RUNNING
+from ringpool._core.layout cimport Core, Objects
+from ringpool._core.parking cimport gate_wake_one
 from ringpool._core.python cimport Py_DECREF, Py_INCREF
-from ringpool._core.ring cimport ring_is_closed, ring_is_drained
-from ringpool._core.shelf cimport ANY, LATER, absorb, shelf_close, take_unstarted, tell_if_runnable
+from ringpool._core.shelf cimport LATER, absorb, take_unstarted, tell_if_runnable
 
 
 cdef bint settle_unrun(FutureBase job, error, uint32_t kind) except -1:
@@ -46,29 +36,19 @@ cdef bint fail(FutureBase job, exception) except -1:
 cdef resolve_queued(Core* core, broken_message, list ended):
     # Everything still in the queue: cancelled, or failed with BrokenThreadPool; the
     # futures that this has ended are put into `ended`, unless that is None.
-    # The purge is counted first: items of maps, which are not in the queue, go by it.
     cdef PyObject* job
-    core.purges.add(1)
-    gate_wake_all(&core.mapping)
-    if core.stop_asked.load():
-        shelf_close(core)                       # or a key that we free would start the next of its jobs
+    purge_begin(core)
     while True:
-        job = take_unstarted(core, ANY)
-        if job != NULL and ended is None:
+        job = purge_next(core)
+        if job == NULL:
+            break
+        if ended is None:
             resolve(core, job, broken_message)
-        elif job != NULL:
+        else:
             future = <object>job
             if resolve(core, job, broken_message):
                 ended.append(future)
-        elif not ring_is_closed(&core.ring) or ring_is_drained(&core.ring):
-            break
-        else:
-            relax()                             # a producer has claimed its position and is not done
-    if ring_is_closed(&core.ring):
-        wake_all(&core.idlers)                  # who waited for a key or a time
-    else:
-        tell_if_runnable(core)
-    tell_if_quiet(core)
+    purge_end(core)
 
 
 cdef resolve_later(Core* core):
@@ -79,11 +59,7 @@ cdef resolve_later(Core* core):
     while job != NULL:
         resolve(core, job, None)
         job = take_unstarted(core, LATER)
-    if ring_is_closed(&core.ring):
-        wake_all(&core.idlers)
-    else:
-        tell_if_runnable(core)                  # a key was freed
-    tell_if_quiet(core)
+    purge_end(core)
 
 
 cdef bint _is_tombstone(PyObject* job) noexcept nogil:

@@ -27,10 +27,11 @@
 #   S3  lock order: Shelf::lock, then Ring::lock or Idlers::lock
 
 from cpython.object cimport PyObject
-from libc.stdint cimport int32_t, int64_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from libcpp cimport bool
 
-from ringpool._core.layout cimport Core, Entry, Idlers, Shelf, Worker, now_ns
+from ringpool._core.jobword cimport ASKED, PENDING, PHASE
+from ringpool._core.layout cimport Core, Entry, Idlers, Shelf, Word, Worker, now_ns
 from ringpool._core.parking cimport job_put, unlist_for
 from ringpool._core.ring cimport (
     CLOSED,
@@ -239,6 +240,66 @@ cdef inline bint shelf_put_back(Core* core, Entry* place, int64_t hold_ns) noexc
     if soonest:
         core.clock.parker.unpark()
     return True
+
+
+cdef inline bint shelf_come_again(
+    Core* core, Entry* place, int64_t delay, Word[uint32_t]* word, int64_t* due
+) noexcept nogil:
+    # What was put back (word_put_back) and put down, for its next attempt.  False: there will be none,
+    # and the caller resolves it.  Whoever asks for the end says so and then purges the shelf: under the
+    # lock, either we see that or the purge finds the job.  A cancel() in between finds it PENDING, and
+    # then either it or we find the other's change: the state, the timer.  The caller holds a reference.
+    cdef bint ends, soonest = False
+    core.shelf.lock.lock()
+    ends = core.stop_asked.load() or core.hurried.load() or word.load() & ASKED
+    if ends:
+        core.shelf.leave(place[0])
+    else:
+        place.due = now_ns() + delay
+        due[0] = place.due                      # where shelf_hasten looks for it
+        soonest = core.shelf.come_again(place[0], delay == 0)
+    core.shelf.lock.unlock()
+    if ends or delay == 0:
+        tell_if_runnable(core)
+    elif soonest:
+        core.clock.parker.unpark()
+    if not ends and word.load() & PHASE != PENDING:
+        shelf_hasten(core, place.job, due)
+    return not ends
+
+
+cdef inline bint shelf_hasten(Core* core, PyObject* job, int64_t* due) noexcept nogil:
+    # A job that is due later, then, is due now.
+    cdef bint found
+    cdef bool soonest = False
+    core.shelf.lock.lock()
+    found = core.shelf.hasten(job, due[0], &soonest)
+    core.shelf.lock.unlock()
+    if found:
+        tell_workers(core)
+    elif soonest:
+        core.clock.parker.unpark()
+    return found
+
+
+cdef inline uint32_t shelf_make_due(Core* core, int64_t now) noexcept nogil:
+    # The timekeeper's: what is due then, each told of.
+    cdef uint32_t moved, i
+    core.shelf.lock.lock()
+    moved = core.shelf.make_due(now)
+    core.shelf.lock.unlock()
+    for i in range(moved):
+        tell_workers(core)
+    return moved
+
+
+cdef inline int64_t shelf_next_due(Core* core) noexcept nogil:
+    # FOREVER: nothing is.
+    cdef int64_t due
+    core.shelf.lock.lock()
+    due = core.shelf.next_due()
+    core.shelf.lock.unlock()
+    return due
 
 
 cdef inline void shelf_close(Core* core) noexcept nogil:

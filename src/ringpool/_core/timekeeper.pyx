@@ -20,7 +20,7 @@ from ringpool._core.layout cimport LATEST, SOON_NS, Call, Core, Word, now_ns
 from ringpool._core.parking cimport gate_wake_all, sleep_until_woken
 from ringpool._core.python cimport Py_DECREF, Py_INCREF, Py_XDECREF, Py_XINCREF
 from ringpool._core.ring cimport ring_is_closed
-from ringpool._core.shelf cimport tell_workers, work_ready
+from ringpool._core.shelf cimport shelf_make_due, shelf_next_due, work_ready
 from ringpool._core.worker cimport hire_for_queued, make_up_for_waits
 
 cdef enum:
@@ -78,23 +78,14 @@ cdef class TimekeeperMain:
 
     cdef int64_t _make_due(self, Core* core) except? -1:
         # The next due time; FOREVER: none.
-        cdef uint32_t moved
-        cdef int64_t now, next_due
-        core.shelf.lock.lock()
-        now = now_ns()
-        moved = core.shelf.make_due(now)
-        core.shelf.lock.unlock()
-        for _ in range(moved):
-            tell_workers(core)
+        cdef int64_t now = now_ns()
+        shelf_make_due(core, now)
         if core.elastic.load() and work_ready(core):
             # Of the workers there may be, some have left, and the others may be busy.
             hire_for_queued(core, self.initializer, self.finalizer, self.threads, self.prefix)
         make_up_for_waits(core, self.initializer, self.finalizer, self.threads, self.prefix)
         _call_due(core, now)
-        core.shelf.lock.lock()
-        next_due = core.shelf.next_due()
-        core.shelf.lock.unlock()
-        return next_due
+        return shelf_next_due(core)
 
 
 cdef bint _has_calls(Core* core) noexcept:

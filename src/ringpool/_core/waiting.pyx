@@ -13,9 +13,6 @@ from ringpool._core.deadlock cimport (
     look_for_workers,
 )
 from ringpool._core.future cimport (
-    PENDING,
-    PHASE,
-    RUNNING,
     FutureBase,
     extension_of,
     future_lock,
@@ -32,6 +29,7 @@ from ringpool._core.here cimport (
     seat_of_this_thread,
     works_for,
 )
+from ringpool._core.jobword cimport PENDING, PHASE, RUNNING
 from ringpool._core.layout cimport Core, Here, Objects, Standing, Worker, roster_put, roster_retire
 from ringpool._core.python cimport Py_DECREF, Py_XDECREF, Py_XINCREF, current_thread_state
 from ringpool._core.shelf cimport take_nested
