@@ -5,7 +5,7 @@ import gc
 import threading
 import time
 import weakref
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, wait
 from functools import partial
 
 import pytest
@@ -461,3 +461,20 @@ def test_cancel_and_the_end_of_an_attempt_at_the_same_moment(rounds, run_in_thre
         stats = queue.stats()
     assert stats.cancelled + stats.failed == stats.accepted == 3 * rounds
     assert (stats.queued, stats.retrying, stats.in_flight) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("rounds", [1000])
+def test_one_cancel_ends_a_job_that_is_tried_again_for_ever(queue, rounds):
+    """Whenever it comes: between two attempts the job can be cancelled, and while it runs it is asked."""
+    for number in range(rounds):
+        attempts = []
+
+        def fail(attempts=attempts):
+            attempts.append(None)
+            raise OSError
+
+        future = queue.submit(Job(fail, retry=Retry(base=0, attempts=None)))
+        while len(attempts) < 1 + number % 5:
+            time.sleep(0)
+        future.cancel()
+        assert wait([future], WAIT).done, number

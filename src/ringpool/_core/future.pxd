@@ -104,8 +104,8 @@ cdef inline void future_mark_read(FutureBase self) noexcept:
     word_mark_read(&self.state)
 
 
-cdef inline void future_ask(FutureBase self) noexcept:
-    word_ask(&self.state, &self.unrun)
+cdef inline bint future_ask(FutureBase self) noexcept:
+    return word_ask(&self.state, &self.unrun)
 
 
 cdef inline bint is_planned(FutureBase self) noexcept:

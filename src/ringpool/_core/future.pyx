@@ -115,11 +115,11 @@ cdef class FutureBase:
     def cancel(self):
         cdef uint32_t state = self.state.acquire()
         cdef uint32_t phase = CANCELLED_AND_NOTIFIED if state & OWNED else CANCELLED
-        if future_settle(self, 1 << PENDING, phase, NULL):
-            future_run_callbacks(self)
-            return True
-        future_ask(self)
-        return self.cancelled()
+        while not future_settle(self, 1 << PENDING, phase, NULL):
+            if future_ask(self):
+                return self.cancelled()
+        future_run_callbacks(self)
+        return True
 
     def set_result(self, result):
         Py_INCREF(<PyObject*>result)

@@ -106,14 +106,16 @@ cdef inline bint word_put_back(Word[uint32_t]* word, Tally* count) noexcept nogi
     return True
 
 
-cdef inline void word_ask(Word[uint32_t]* word, Unrun** unrun) noexcept nogil:
-    # A running job is asked to end; it looks at current_job().cancelled.
+cdef inline bint word_ask(Word[uint32_t]* word, Unrun** unrun) noexcept nogil:
+    # A running job is asked to end; it looks at current_job().cancelled.  False: it was to be,
+    # and has been put back: it can be cancelled.
     cdef uint32_t state = word_lock(word)
     if state & PHASE == RUNNING and unrun[0] != NULL:
         state |= ASKED
         word.store(state | LOCKED)                      # before the look at the gate: a sleeper enlists and then looks here
         gate_wake_all(&core_of(unrun[0]).sleepers)      # the core lives while the job runs, and it does under the lock
     word_unlock(word, state)
+    return state & PHASE != PENDING
 
 
 # ---- settling ------------------------------------------------------------------
