@@ -4,19 +4,25 @@ Run the core on many schedules and check what each one did; run by test_schedule
 Arguments: the compiled module, the first seed and how many. A fault is printed
 with its seed, which runs it again: ``schedules.py MODULE SEED 1``.
 
-What is checked: everybody came to an end; what was accepted was taken, once;
-jobs of one key ran one at a time and in order; and, where none has a key, each
-history of puts and takes is one of a bounded FIFO queue, by the patterns of
-which every other one shows at least one: T. Henzinger, A. Sezgin, V. Vafeiadis,
-"Aspect-Oriented Linearizability Proofs" (CONCUR 2013).
+What is checked: everybody came to an end; what was accepted was taken, once for
+each attempt; jobs of one key ran one at a time and in order; what job_faults.py
+says of each job; none began after it had ended, after cancel() had returned, or
+after stop_now(); and, where none has an order of its own, each history of puts
+and takes is one of a bounded FIFO queue, by the patterns of which every other
+one shows at least one: T. Henzinger, A. Sezgin, V. Vafeiadis, "Aspect-Oriented
+Linearizability Proofs" (CONCUR 2013).
 """
 
 import importlib.util
 import random
 import sys
 
+import job_faults
+
 PUT, FULL, CLOSED, NO_MEMORY = range(4)
-TAKEN, NOTHING_READY, RAN = 10, 11, 12
+TAKEN, NOTHING_READY, RAN, STARTED, ENDED, ASKED_TO_END, SHELF_TAKEN, STOP_ASKED, SHELF_SHUT, QUIET = range(10, 20)
+CLOSE, STOP_NOW, EXIT, CANCEL_ALL = range(4)
+FOR_EVER = 1 << 62
 PRODUCERS = 64
 ANY = float("inf")
 
@@ -33,53 +39,73 @@ def drawn(seed):
     draw = random.Random(seed)
     ready = draw.random() < 0.2
     keys = draw.choice((0, 0, 0, 0, 1, 2, 3)) if not ready else draw.randint(0, 3)
-    meet = keys == 0 and draw.random() < 0.4
-    return {
-        "capacity": draw.choice((1, 1, 2, 3, 4, 8) if ready or keys else (0, 1, 1, 2, 3, 4, 8)),
-        "producers": draw.randint(1, 4),
+    meet = keys == 0 and draw.random() < 0.3
+    alone = meet or draw.random() < 0.3  # producers, workers and a close, and nothing else
+    planned = not alone and (keys != 0 or draw.random() < 0.6)
+    case = {
+        "capacity": draw.choice((1, 1, 2, 3, 4, 8) if ready or keys or planned else (0, 1, 1, 2, 3, 4, 8)),
+        "producers": draw.randint(1, 4 if alone else 2),
         "workers": draw.randint(1, 3),
-        "n": draw.randint(1, 6),
+        "n": draw.randint(1, 6 if alone else 4),
         "keys": keys,
         "ready": ready,
         "give_up": not meet and draw.random() < 0.3,
         "close_early": not meet and draw.random() < 0.5,
         "meet": meet,
+        "meddlers": 0 if alone else draw.randint(0, 3),
+        "planned": planned,
+        "again": draw.randint(0, 2) if planned else 0,
+        "delay": 0,
+        "holds": draw.choice((0, 0, 1)) if planned else 0,
+        "sleeps": False,
+        "by_hand": draw.random() < 0.7,
+        "how": CLOSE if alone else draw.choice((CLOSE, CLOSE, CANCEL_ALL, CANCEL_ALL, STOP_NOW, STOP_NOW, EXIT)),
     }
+    if planned:
+        case["delay"] = draw.choice((0, 1000, 1000 if case["how"] == CLOSE else FOR_EVER))
+    if case["how"] == STOP_NOW or case["how"] == CANCEL_ALL and not case["by_hand"]:
+        case["sleeps"] = draw.random() < 0.3
+    if case["sleeps"] or case["delay"] == FOR_EVER:
+        case["close_early"] = True  # or nobody would make room
+    return case
 
 
-def faults(case, ended, accepted, taken, history):
+def faults(case, ended, accepted, taken, history, jobs, books, seen):
     """Each fault of one run, in words."""
     if not ended:
         yield "somebody waits for ever, or never stops"
         return
     puts = {item: (begin, end) for what, item, begin, end in history if what == PUT}
-    takes = {}
+    takes, times = {}, {}  # the first of each job, and how many
     for what, item, begin, end in history:
         if what == TAKEN:
-            if item in takes:
-                yield f"{item} was taken twice"
-            takes[item] = begin, end
+            times[item] = times.get(item, 0) + 1
+            takes.setdefault(item, (begin, end))
         elif what == NO_MEMORY:
             yield f"no memory for {item}"
+    for item, *_, put_backs, _, held, _, _, _ in jobs:
+        if times.get(item, 0) > 1 + put_backs + held:
+            yield f"{item} was taken {times[item]} times, and put back {put_backs + held} times"
+    yield from job_faults.faults(jobs, books, seen)
+    yield from begun_too_late(jobs, history)
     if puts.keys() - takes.keys():
         yield f"lost: {sorted(puts.keys() - takes.keys())}"
     if takes.keys() - puts.keys():
         yield f"taken and never accepted: {sorted(takes.keys() - puts.keys())}"
-    if sum(accepted) != len(puts) or sum(n for n, _ in taken) != len(takes):
+    if sum(accepted) != len(puts) or case["how"] == CLOSE and sum(n for n, _ in taken) > len(takes):
         yield f"counted: {accepted} and {taken}"
     for item, (_, end) in takes.items():
         if item in puts and end < puts[item][0]:
             yield f"{item} was taken before it was put"
-    runs = {item: (begin, end) for what, item, begin, end in history if what == RAN}
-    if case["keys"]:
-        for key in range(case["keys"]):
-            mine = {item: span for item, span in puts.items() if key_of(item, case["keys"]) == key}
-            yield from out_of_order(mine, takes)
-            yield from at_once(mine, runs)
-        yield from refused_for_nothing(case, puts, takes, history)
-        return
     yield from refused_for_nothing(case, puts, takes, history)
-    if not case["ready"]:  # there, who was handed the first job may be the last to see it
+    # who was handed the first job may be the last to see it, also behind those that stop_now() takes
+    handed = case["ready"]
+    for key in range(case["keys"]):
+        mine = {item: span for item, span in puts.items() if key_of(item, case["keys"]) == key}
+        yield from at_once(mine, [(begin, end, item) for what, item, begin, end in history if what == RAN])
+        if not case["delay"] and not (handed and case["how"] == STOP_NOW):
+            yield from out_of_order(mine, takes)
+    if not handed and not case["keys"] and not case["planned"]:
         if any(broken for _, broken in taken):
             yield f"order of one producer's numbers broken: {taken}"
         yield from out_of_order(puts, takes)
@@ -94,10 +120,35 @@ def key_of(item, keys):
 
 def at_once(items, runs):
     """Two of one key that ran at the same time."""
-    spans = sorted((runs[item], item) for item in items if item in runs)
-    for (first, one), (second, other) in zip(spans, spans[1:]):
-        if second[0] < first[1]:
+    spans = sorted(run for run in runs if run[2] in items)
+    for (_, end, one), (begin, _, other) in zip(spans, spans[1:]):
+        if begin < end:
             yield f"{one} and {other} of one key ran at the same time"
+
+
+def begun_too_late(jobs, history):
+    """Attempts after the end, after a cancel() that could not be in time, or after stop_now(); ends after wait()."""
+    ended, asked = {}, {}
+    stopped = min((end for what, _, _, end in history if what == STOP_ASKED), default=ANY)
+    shut = min((end for what, _, _, end in history if what == SHELF_SHUT), default=ANY)
+    quiet = min((end for what, _, _, end in history if what == QUIET), default=ANY)
+    planned = {job[0] for job in jobs if job[11]}
+    for what, item, _, end in history:
+        if what == ENDED:
+            ended[item] = min(end, ended.get(item, ANY))
+        elif what == ASKED_TO_END:
+            asked[item] = min(end, asked.get(item, ANY))
+    for what, item, begin, _ in history:
+        if what == ENDED and begin > quiet:
+            yield f"{item} ended after wait() had returned"
+        elif what == STARTED and begin > ended.get(item, ANY):
+            yield f"{item} was started after it had ended"
+        elif what == STARTED and begin > asked.get(item, ANY):
+            yield f"{item} was started after cancel() had returned"
+        elif what == STARTED and begin > stopped and item in planned:
+            yield f"{item} was started after stop_now()"
+        elif what == SHELF_TAKEN and item and begin > shut:
+            yield f"{item} was taken from a shelf that is shut"
 
 
 def out_of_order(puts, takes):
@@ -120,7 +171,7 @@ def refused_for_nothing(case, puts, takes, history):
     slack = (case["workers"] if case["ready"] else 0) + (case["producers"] if case["keys"] else 0)
     closed = min((end for what, _, _, end in history if what == CLOSED), default=ANY)
     for what, item, begin, end in history:
-        if what == FULL:
+        if what == FULL and not case["again"] and not case["holds"]:  # what was taken may have its place again
             most = sum(b < end for b, _ in puts.values()) - sum(e < begin for _, e in takes.values())
             if not capacity or most < capacity:
                 yield f"{item} was refused with at most {most} in a queue for {capacity}"

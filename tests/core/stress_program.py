@@ -1,49 +1,60 @@
 """
 Drive the stress rig; run under sanitizers by test_stress.py.
 
-Arguments: the compiled module, capacity (0: no bound), producers, workers,
-keys (0: none), whether the dispatch is "ready", numbers for each producer, and
-rounds.
+Arguments: the compiled module, rounds, and a case: what Rig() takes but for the
+seed, with how the queue ends ("how", as in schedules.py) and after how many
+numbers of the first producer ("after"; none: when the producers are done).
 """
 
 import faulthandler
 import importlib.util
+import json
 import sys
 import threading
 
+import job_faults
 
-def main(path, *numbers):
+
+def main(path, rounds, case):
     faulthandler.dump_traceback_later(40, exit=True)
-    capacity, producers, workers, keys, ready, n, rounds = map(int, numbers)
     spec = importlib.util.spec_from_file_location("_stress", path)
     stress = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(stress)
-    for _ in range(rounds):
-        rig = stress.Rig(capacity, workers, n, keys, ready)
-        accepted = [None] * producers
-        taken = [None] * workers
+    for seed in range(int(rounds)):
+        run(stress, seed, **json.loads(case))
+    print("ok")
 
-        def produce(i, rig=rig, accepted=accepted):
-            accepted[i] = rig.produce(i)
 
-        def consume(i, rig=rig, taken=taken):
-            taken[i] = rig.consume(i)
+def run(stress, seed, how=0, after=None, **case):
+    rig = stress.Rig(seed, **case)
+    producers, n = case["producers"], case["n"]
+    results = {"produce": [None] * producers, "consume": [None] * case["workers"]}
+    results["meddle"] = [None] * case.get("meddlers", 0)
 
-        consumers = [threading.Thread(target=consume, args=(i,)) for i in range(workers)]
-        writers = [threading.Thread(target=produce, args=(i,)) for i in range(producers)]
-        for thread in consumers + writers:
-            thread.start()
-        for thread in writers:
+    def do(what, i):
+        results[what][i] = getattr(rig, what)(i)
+
+    threads = {what: [threading.Thread(target=do, args=(what, i)) for i in range(len(results[what]))] for what in results}
+    others = [*threads["consume"], *threads["meddle"]]
+    if any(case.get(what) for what in ("again", "delay", "holds")):
+        others.append(threading.Thread(target=rig.keep_time))
+    for thread in others + threads["produce"]:
+        thread.start()
+    if after is None:
+        for thread in threads["produce"]:
             thread.join()
-        rig.close()
-        for thread in consumers:
-            thread.join()
-        assert accepted == [n] * producers, accepted
+    rig.close(how, after or 0)
+    for thread in others + threads["produce"]:
+        thread.join()
+    faults = list(job_faults.faults(*rig.outcome(), [seen for one in results["meddle"] for seen in one]))
+    assert not faults, (seed, faults[:5])
+    taken = results["consume"]
+    if not how and not case.get("again"):
+        assert results["produce"] == [n] * producers, results["produce"]
         assert sum(t[0] for t in taken) == n * producers, taken
         assert sum(t[1] for t in taken) == producers * n * (n - 1) // 2, taken
-        if not keys and not ready:
-            assert sum(t[2] for t in taken) == 0, f"order of one producer's numbers broken: {taken}"
-    print("ok")
+    if not case.get("planned") and not case.get("keys") and not case.get("ready"):
+        assert sum(t[2] for t in taken) == 0, f"order of one producer's numbers broken: {taken}"
 
 
 main(*sys.argv[1:])

@@ -1,12 +1,33 @@
 """
-The ring, the shelf and the parking on thousands of schedules, each chosen by a seed.
+The ring, the shelf, the parking and the job's word on thousands of schedules, each chosen by a seed.
 
-Seen to fail within as many seeds: without the second look after list_idle, without F2, without gate_leave's passing
+Seen to fail within as many seeds, of the queue: without the second look after list_idle, without F2, without gate_leave's passing
 on, with a slot that is not waited for, a claim without a comparison, a close that wakes no producer, an all_taken
 that does not count the shelf, a put on the shelf that does not look at the close; and with absorb() as it was (seed
 13 832). Two of our own faults took more: `head_seen` that said FULL (one of 11 000 schedules of a small ring), the
 ring looked at before its overflow (seed 29 420). One that was mended by reading was not seen in 60 000: a look at a
 head that another takes.
+
+Of the job's word (jobword.pxd), each planted alone, with the first seed that shows it: settled without LOCKED (26), and
+quietly so (114); WATCHED set after the look (26), or without LOCKED (114); no look after the gate was entered (36), or
+the only one before it (10 552); the gate emptied before the word is stored (25); put back without LOCKED (306), or though
+it was settled by hand (908); a start that does not look at the phase (0), or without LOCKED (0); asked to end without LOCKED
+(114), or stored after the look at the sleepers (813); a cancel() that begins only once (3 794); INFLATED not looked at,
+or not set (26); a callback that sets no WATCHED (36), or is added without LOCKED (792); marked as read without LOCKED (308);
+no tombstone, or one of a job that ran (0). Of the rig itself: an outcome written after the word (20; quietly, 414).
+
+Of timers, the end and the rest: come_again without its second look (9 685), or without one at the request (865), at
+stop_asked (296), at it under the lock (107), or at `hurried` (8 591); a key that is free between two attempts (a crash);
+hasten() that tells nobody (423); what is due (0), what comes again (129) or a hold (4) that does not tell the timekeeper;
+what was made due that is told to nobody (4); timers that nobody counts (254), or whose purge frees no key (11 068);
+a purge that does not look at stop_asked (982), does not wake who waits for a key (359), ends before a claimed position
+(3 247), or follows the other way round (221); a worker that does not look at stop_asked (305), a hold that does not
+(328), a stop that wakes no sleeper (221); a job counted as dealt with before it is (0), an end that is told to nobody
+(0), `unfinished` without the shelf's lock (635).
+
+Not seen: come_again of an attempt that is due at once and tells nobody (the worker looks itself), a close that does not
+tell the timekeeper (whoever deals with the last job does, too), and `unfinished` with what was accepted read first,
+since nobody asks here before the close.
 
 A fault's seed runs it again: ``python tests/core/schedules.py MODULE SEED 1``,
 with the module that ``RINGPOOL_STRESS=scheduled python setup.py build_ext``

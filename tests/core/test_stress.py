@@ -1,5 +1,5 @@
 """
-The ring, the shelf and the parking under sanitizers, on whatever interpreter runs the tests.
+The ring, the shelf, the parking and the job's word under sanitizers, on whatever interpreter runs the tests.
 
 The core knows no Python, so its concurrent variant runs without the GIL here.
 Seen to fail: with the publishing exchange in ring.pxd replaced by a relaxed
@@ -7,6 +7,7 @@ store ThreadSanitizer reports the race in every run; without the second look
 after list_idle a worker sleeps beside a job and the run hangs into its dump.
 """
 
+import json
 import os
 import re
 import subprocess
@@ -17,6 +18,7 @@ from pathlib import Path
 import pytest
 
 PROGRAM = Path(__file__).with_name("stress_program.py")
+_, STOP_NOW, EXIT, CANCEL_ALL = range(4)  # how a queue ends
 COMPILER = os.environ.get("CXX", "g++")
 
 
@@ -31,14 +33,40 @@ def sanitized(request, build_core):
     return build_core("1", request.param), " ".join(found)
 
 
-@pytest.mark.parametrize(
-    ("capacity", "producers", "workers", "keys", "ready"),
-    [(1, 2, 2, 0, 0), (3, 4, 2, 0, 0), (64, 2, 4, 0, 0), (1024, 4, 4, 0, 0), (0, 4, 4, 0, 0),
-     (8, 4, 3, 5, 0), (16, 3, 4, 0, 1), (16, 4, 4, 7, 1)],
-    ids=["one-slot", "odd-capacity", "more-workers", "roomy", "overflow", "keys", "ready", "ready-keys"],
-)  # fmt: skip
-def test_every_number_is_taken_once_in_order_and_without_a_race(sanitized, capacity, producers, workers, keys, ready):
-    """The ledger is arithmetic: count and sum of what was taken; the sanitizer sees every access."""
+def alone(capacity, producers, workers, keys=0, ready=False):
+    n = 1000 if keys else 3000
+    return {"capacity": capacity, "producers": producers, "workers": workers, "n": n, "keys": keys, "ready": ready}
+
+
+def meddled_with(**case):
+    return {"capacity": 16, "producers": 2, "workers": 2, "meddlers": 3, "n": 1000, **case}
+
+
+AGAIN = {"planned": True, "again": 2, "delay": 100_000}
+CASES = {
+    "one-slot": alone(1, 2, 2),
+    "odd-capacity": alone(3, 4, 2),
+    "more-workers": alone(64, 2, 4),
+    "roomy": alone(1024, 4, 4),
+    "overflow": alone(0, 4, 4),
+    "keys": alone(8, 4, 3, keys=5),
+    "ready": alone(16, 3, 4, ready=True),
+    "ready-keys": alone(16, 4, 4, keys=7, ready=True),
+    "meddlers": meddled_with(n=3000),
+    "again": meddled_with(**AGAIN),
+    "again-keys": meddled_with(**AGAIN, keys=5, holds=1),
+    "again-ready": meddled_with(**AGAIN, ready=True, how=CANCEL_ALL, after=400),
+    "stop-now": meddled_with(**AGAIN, keys=5, how=STOP_NOW, after=400),
+    "exit": meddled_with(**AGAIN, how=EXIT, after=400),
+}
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+def test_every_job_has_one_end_and_there_is_no_race(sanitized, case):
+    """
+    Of numbers alone the ledger is arithmetic: count and sum of what was taken; of jobs, what job_faults.py says. The
+    sanitizer sees every access.
+    """
     module, runtime = sanitized
     environment = {
         **os.environ,
@@ -51,10 +79,9 @@ def test_every_number_is_taken_once_in_order_and_without_a_race(sanitized, capac
         environment["ASAN_OPTIONS"] = "detect_leaks=0"  # it cannot see what mimalloc's blocks refer to
     else:
         environment["PYTHONMALLOC"] = "malloc"  # or what the interpreter has lost would be the way to ours
-    arguments = [str(x) for x in (module, capacity, producers, workers, keys, ready, 3000 if not keys else 1000, 3)]
     done = subprocess.run(
         # the sanitizer knows no address space randomised as widely as some kernels do it
-        ["setarch", "-R", sys.executable, str(PROGRAM), *arguments],
+        ["setarch", "-R", sys.executable, str(PROGRAM), str(module), "3", json.dumps(case)],
         env=environment,
         capture_output=True,
         text=True,

@@ -1,77 +1,178 @@
-# A queue of numbers with its producers, workers and close, as the engine has them
-# and without an interpreter: what _stress.pyx runs on threads and _scheduled.pyx
+# A queue of numbers with its producers, workers, timekeeper and end, as the engine has
+# them and without an interpreter: what _stress.pyx runs on threads and _scheduled.pyx
 # on schedules that a seed chooses.  A job is number * PRODUCERS + producer + 1 in
-# place of a pointer.
+# place of a pointer; what else it is stands in _rig_jobs.pxd, and so does what
+# meddlers, threads that the queue knows nothing of, do with it.
 
 from cpython.object cimport PyObject
-from libc.stdint cimport int32_t, int64_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+from libcpp.vector cimport vector
 
-from ringpool._core.layout cimport Core, Entry, Patience, Waiter, Worker, relax
+from ringpool._core._rig_jobs cimport (
+    ACCEPTED,
+    MEDDLERS,
+    NOTHING_READY,
+    PRODUCERS,
+    QUIET,
+    RAN,
+    RUN_HERE,
+    SHELF_SHUT,
+    SHELF_TAKEN,
+    STOP_ASKED,
+    TAKEN,
+    TURNED_AWAY,
+    Act,
+    Job,
+    Seen,
+    begins,
+    drawn,
+    ends,
+    job_attempt,
+    job_begin,
+    job_cancel,
+    job_end_unstarted,
+    job_meet,
+    job_start,
+    jobs_free,
+    jobs_new,
+    make_known,
+    meets,
+    until_known,
+)
+from ringpool._core.core cimport core_close, purge_begin, purge_end, purge_next, tell_if_quiet, unfinished
+from ringpool._core.jobword cimport CANCELLED_AND_NOTIFIED
+from ringpool._core.layout cimport (
+    Core,
+    Entry,
+    Patience,
+    Waiter,
+    Worker,
+    now_ns,
+    relax,
+    roster_put,
+    roster_retire,
+)
 from ringpool._core.parking cimport gate_enter, gate_leave, gate_wake_all, gate_wake_one, list_idle, unlist_idle, wake_all
-from ringpool._core.ring cimport FULL, PUT, Put, ring_close, ring_free, ring_is_closed, ring_is_drained, ring_open
-from ringpool._core.shelf cimport all_taken, queue_put, shelf_put_down, take_next, tell_workers, work_ready
+from ringpool._core.ring cimport FULL, PUT, Put, ring_free, ring_is_closed, ring_is_drained, ring_open
+from ringpool._core.shelf cimport (
+    LATER,
+    all_taken,
+    queue_length,
+    queue_put,
+    shelf_come_again,
+    shelf_make_due,
+    shelf_next_due,
+    shelf_put_back,
+    shelf_put_down,
+    take_next,
+    take_unstarted,
+    tell_workers,
+    work_ready,
+)
 
-cdef extern from "rig.hpp" namespace "ringpool" nogil:
-    const int TAKEN, NOTHING_READY, RAN
-    uint64_t begins() noexcept
-    void ends(uint64_t begin, int what, uint64_t item) noexcept
-    void meets(uint64_t& started, uint64_t workers, uint64_t jobs) noexcept
+cdef enum End:
+    CLOSE, STOP_NOW, EXIT, CANCEL_ALL   # EXIT: as when the interpreter ends, nothing waits for a time any more
 
 cdef enum:
-    PRODUCERS = 64
+    HOLD_NS = 1000
 
 cdef struct Plan:               # what the producers submit
+    uint64_t seed               # of what is drawn for each job
     uint64_t n                  # numbers each
-    uint64_t keys               # every other number has the key number % keys; 0: none has an order of its own
+    uint64_t producers
+    uint64_t keys               # every other number has the key number % keys; 0: none has
+    bint planned                # every other number has an order of its own: a key, or is tried again, or due later
+    uint64_t again              # attempts that such a number may have before its last
+    int64_t delay               # ns until it is due, or is again, at the most; 0: at once
+    uint64_t holds              # how often it is put back, and nothing may start for a while, at the most
+    bint sleeps                 # some jobs sleep until they are asked to end
+    uint64_t acts               # that meddlers draw from, of Act
     int64_t deadline            # of a wait for room
     uint64_t meeting            # jobs that wait for each other: as many as there are workers; 0: none does
-    uint64_t jobs               # in all
     uint64_t started            # where they meet
+    bint told                   # somebody waits for the end: workers say what they have done
+    Job* job                    # of each number of each producer; owned
 
 cdef struct Took:
-    uint64_t n
+    uint64_t n                  # dealt with
     uint64_t total              # of the numbers
     uint64_t broken             # of one producer's numbers, those that came before an earlier one
-    uint64_t next_of[PRODUCERS]
+    uint64_t next_of[64]
 
 
-cdef inline Core* rig_open(uint64_t capacity, bint ready, uint64_t before_overflow) noexcept:
-    # capacity 0: no bound, and before_overflow what the ring takes.  NULL: no memory.
+cdef inline Core* rig_open(uint64_t capacity, bint ready, uint64_t before_overflow, Plan* plan) except NULL:
+    # capacity 0: no bound, and before_overflow what the ring takes.
     cdef Core* core = new Core()
+    cdef Job* job
+    cdef uint64_t i
     core.ready = ready
     core.planned.store(ready)
+    core.unrun.core = core
     if not ring_open(&core.ring, capacity or before_overflow):
         del core
-        return NULL
+        raise MemoryError
     core.ring.bounded = capacity != 0
+    plan.job = jobs_new(plan.n * plan.producers)
+    for i in range(plan.n * plan.producers):
+        job = &plan.job[i]
+        job.planned = plan.planned and (i // plan.producers + i % plan.producers) % 2
+        if job.planned and plan.again:
+            job.again = drawn(plan.seed, 2 * i, plan.again + 1)
+        if job.planned and plan.delay:
+            job.delay = <int64_t>drawn(plan.seed, 2 * i + 1, 3) * (plan.delay // 2)
+        if job.planned and plan.holds:
+            job.holds = drawn(plan.seed, 2 * i + 3, plan.holds + 1)
+        job.sleeps = plan.sleeps and drawn(plan.seed, 2 * i + 2, 2)
+        job_begin(job, core)
     return core
 
 
-cdef inline void rig_end(Core* core) noexcept:
+cdef inline void rig_end(Core* core, Plan* plan) noexcept:
+    jobs_free(plan.job)
     ring_free(&core.ring)
     del core
 
 
+cdef inline Job* job_of(Plan* plan, uint64_t item) noexcept nogil:
+    return &plan.job[(item - 1) // PRODUCERS * plan.producers + (item - 1) % PRODUCERS]
+
+
+cdef inline uint64_t item_of(Plan* plan, uint64_t i) noexcept nogil:
+    return i // plan.producers * PRODUCERS + i % plan.producers + 1
+
+
+# ---- producers -----------------------------------------------------------------
+
 cdef inline uint64_t rig_produce(Core* core, uint64_t producer, Plan* plan) noexcept nogil:
     # How many were accepted before the queue closed.
-    cdef uint64_t number, accepted = 0
-    cdef Entry wish
-    cdef bint planned
-    cdef Put put
-    wish.keyed = True
+    cdef uint64_t number, item, accepted = 0
+    cdef Job* job
+    cdef Put put = PUT
     for number in range(plan.n):
-        planned = plan.keys != 0 and (number + producer) % 2
-        if planned:
-            wish.key = number % plan.keys
-            wish.prefers = <int32_t>wish.key
-            core.planned.store(1)
-        put = _put(core, number * PRODUCERS + producer + 1, &wish if planned else NULL, plan.deadline)
+        item = number * PRODUCERS + producer + 1
+        job = job_of(plan, item)
+        if put == PUT or put == FULL:
+            put = _put(core, item, _wish(core, job, number, plan), plan.deadline)
         if put == PUT:
             tell_workers(core)
             accepted += 1
-        elif put != FULL:
-            break
+        make_known(job, ACCEPTED if put == PUT else TURNED_AWAY)
     return accepted
+
+
+cdef inline Entry* _wish(Core* core, Job* job, uint64_t number, Plan* plan) noexcept nogil:
+    cdef Entry* wish = &job.extension.wish
+    if not job.planned:
+        return NULL
+    wish.keyed = plan.keys != 0
+    if wish.keyed:
+        wish.key = number % plan.keys
+        wish.prefers = <int32_t>wish.key
+    wish.judged = job.holds != 0
+    if job.delay and not job.again:
+        wish.due = now_ns() + job.delay
+    core.planned.store(1)
+    return wish
 
 
 cdef inline Put _put(Core* core, uint64_t item, Entry* wish, int64_t deadline) noexcept nogil:
@@ -96,6 +197,8 @@ cdef inline Put _noted_put(Core* core, uint64_t item, Entry* wish) noexcept nogi
     return put
 
 
+# ---- workers -------------------------------------------------------------------
+
 cdef inline uint64_t _noted_take(Core* core, Worker* me) noexcept nogil:
     cdef uint64_t begin = begins()
     cdef uint64_t item
@@ -105,26 +208,60 @@ cdef inline uint64_t _noted_take(Core* core, Worker* me) noexcept nogil:
         item = <uint64_t>me.place.job
     else:
         item = <uint64_t>take_next(core, &me.place)
+        if me.place.job != NULL:
+            ends(begin, SHELF_TAKEN, item)
     ends(begin, TAKEN if item else NOTHING_READY, item)
     return item
 
 
 cdef inline void _run(Core* core, Worker* me, uint64_t item, Plan* plan, Took* took) noexcept nogil:
+    # As run_taken and run_planned.
     cdef uint64_t begin = begins()
     cdef uint64_t number = (item - 1) // PRODUCERS
     cdef uint64_t producer = (item - 1) % PRODUCERS
+    cdef Job* job = job_of(plan, item)
+    cdef Entry place = me.place
+    cdef bint from_shelf = place.job != NULL
+    cdef int64_t delay = -1
+    me.place.job = NULL
+    if place.judged:
+        if job.held < job.holds:
+            job.held += 1
+            if shelf_put_back(core, &place, HOLD_NS):
+                return
+        core.shelf.judging.sub(1)
+    if from_shelf and core.stop_asked.load():
+        job_end_unstarted(job, core, item, CANCELLED_AND_NOTIFIED)
     gate_wake_one(&core.room)
+    if not job_start(job, item, begin):
+        core.unrun.tombstones.sub(1)
+    else:
+        begin = begins()
+        if plan.meeting:
+            meets(plan.started, plan.meeting, plan.n * plan.producers)
+        delay = job_attempt(job, core, me, item)
+        ends(begin, RAN, item)
+    if delay >= 0:
+        shelf_put_down(core, &place, True)
+        if not shelf_come_again(core, &place, delay, &job.word, &job.extension.wish.due):
+            _resolve(core, job, item)
+        return
     if number < took.next_of[producer]:
         took.broken += 1
     took.next_of[producer] = number + 1
     took.n += 1
     took.total += number
-    if plan.meeting:
-        meets(plan.started, plan.meeting, plan.jobs)
-    ends(begin, RAN, item)
-    if me.place.job != NULL:
-        shelf_put_down(core, &me.place, False)
-        me.place.job = NULL
+    if from_shelf:
+        shelf_put_down(core, &place, False)
+    me.taken.bump()
+
+
+cdef inline void _resolve(Core* core, Job* job, uint64_t item) noexcept nogil:
+    # As resolve().
+    job_end_unstarted(job, core, item, CANCELLED_AND_NOTIFIED)
+    core.unrun.tombstones.sub(1)
+    core.removed.add(1)
+    gate_wake_one(&core.room)
 
 
 cdef inline void rig_consume(Core* core, Worker* me, Plan* plan, Took* took) noexcept nogil:
@@ -153,16 +290,136 @@ cdef inline void rig_consume(Core* core, Worker* me, Plan* plan, Took* took) noe
         list_idle(&core.idlers, me)
         if _has_something_to_do(core) and unlist_idle(&core.idlers, me):
             continue
+        if plan.told:
+            tell_if_quiet(core)
         me.parker.park(&me.patience)
     if core.idlers.searching.sub(1) == 1 and work_ready(core):
         tell_workers(core)
+    if plan.told:
+        tell_if_quiet(core)
 
 
 cdef inline bint _has_something_to_do(Core* core) noexcept nogil:
     return work_ready(core) or (ring_is_closed(&core.ring) and all_taken(core))
 
 
-cdef inline void rig_close(Core* core) noexcept nogil:
-    ring_close(&core.ring)
-    wake_all(&core.idlers)
-    gate_wake_all(&core.room)
+# ---- others ----------------------------------------------------------------------
+
+cdef inline void rig_keep_time(Core* core) noexcept nogil:
+    # As _keep() of the timekeeper.
+    cdef bint closed
+    cdef int64_t due
+    cdef Patience patience
+    while True:
+        closed = ring_is_closed(&core.ring)
+        shelf_make_due(core, now_ns())
+        due = shelf_next_due(core)
+        if closed and unfinished(core) == 0:
+            return
+        core.clock.parker.park_until(due, &patience)
+
+
+cdef inline void rig_meddle(Core* core, Worker* me, uint64_t number, Plan* plan, vector[Seen]* seen) noexcept nogil:
+    # Does something with each job in turn.  Runs none where somebody waits for the end: a worker that does
+    # so stands in another job, which has not ended.
+    cdef uint64_t i, item
+    cdef Job* job
+    cdef Act act
+    for i in range(plan.n * plan.producers):
+        job = &plan.job[i]
+        act = <Act>drawn(plan.seed, (i + 1) * 64 + number, plan.acts)
+        if until_known(job) == ACCEPTED and not (act == RUN_HERE and plan.told):
+            job_meet(job, core, me, item_of(plan, i), act, number, seen)
+
+
+cdef inline void rig_close(Core* core, End how, Plan* plan) noexcept nogil:
+    # As stop(), stop_now(), the exit of the interpreter, or cancel() of each job; and as wait().
+    cdef uint64_t item, begin
+    core_close(core)
+    begin = begins()
+    if how == STOP_NOW:
+        core.stop_asked.store(1)
+        ends(begin, STOP_ASKED, 0)
+        gate_wake_all(&core.sleepers)
+        begin = begins()
+        purge_begin(core)
+        ends(begin, SHELF_SHUT, 0)
+        item = _take_to_resolve(core, how)
+    elif how == EXIT:
+        core.hurried.store(1)
+        item = _take_to_resolve(core, how)
+    else:
+        item = 0
+        if how == CANCEL_ALL:
+            _cancel_all(core, plan)
+    while item:
+        _resolve(core, job_of(plan, item), item)
+        item = _take_to_resolve(core, how)
+    if how == STOP_NOW or how == EXIT:
+        purge_end(core)
+    if plan.told:
+        _wait_until_quiet(core)
+
+
+cdef inline void _cancel_all(Core* core, Plan* plan) noexcept nogil:
+    cdef uint64_t i
+    for i in range(plan.n * plan.producers):
+        if until_known(&plan.job[i]) == ACCEPTED:
+            job_cancel(&plan.job[i], core, item_of(plan, i))
+
+
+cdef inline void _wait_until_quiet(Core* core) noexcept nogil:
+    # As the pool's method of that name.
+    cdef Waiter waiter
+    cdef Patience patience
+    while unfinished(core):
+        gate_enter(&core.quiet, &waiter)
+        if unfinished(core) == 0:
+            gate_leave(&core.quiet, &waiter)
+            break
+        waiter.parker.park(&patience)
+    ends(begins(), QUIET, 0)
+
+
+cdef inline uint64_t _take_to_resolve(Core* core, End how) noexcept nogil:
+    cdef uint64_t begin = begins()
+    cdef uint64_t item = <uint64_t>(purge_next(core) if how == STOP_NOW else take_unstarted(core, LATER))
+    if item:
+        ends(begin, TAKEN, item)
+    return item
+
+
+# ---- what came of it ---------------------------------------------------------------
+
+cdef inline list rig_jobs(Plan* plan):
+    # Of each job: (item, known, word, outcome, ends, ended with, from, starts, put back, may come again, held, planned,
+    # callbacks added, called).
+    cdef Job* job
+    cdef uint64_t i
+    found = []
+    for i in range(plan.n * plan.producers):
+        job = &plan.job[i]
+        found.append((
+            item_of(plan, i), job.known.load(), job.word.load(), job.outcome, job.ends, job.ended_with, job.ended_from,
+            job.starts, job.put_backs, job.again, job.held, job.planned,
+            [job.added[k] for k in range(MEDDLERS)], [job.called[k] for k in range(MEDDLERS)],
+        ))
+    return found
+
+
+cdef inline dict rig_books(Core* core):
+    # What must add up when all have ended.
+    cdef size_t i
+    books = {
+        "unfinished": unfinished(core),
+        "queued": queue_length(core),
+        "tombstones": core.unrun.tombstones.load(),
+        "ended before they started": core.unrun.cancelled.load() + core.unrun.succeeded.load()
+        + core.unrun.failed.load() + core.unrun.dropped.load() + core.unrun.expired.load(),
+        "started": core.retired.started, "ran": core.retired.succeeded + core.retired.failed, "again": core.retired.again,
+    }
+    for i in range(core.roster.size()):
+        books["started"] += core.roster[i].started.read()
+        books["ran"] += core.roster[i].succeeded.read() + core.roster[i].failed.read()
+        books["again"] += core.roster[i].again.read()
+    return books

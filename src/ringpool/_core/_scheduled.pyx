@@ -1,23 +1,36 @@
 """
-The ring, the shelf and the parking on schedules that a seed chooses: see schedule.hpp.
+The ring, the shelf, the parking and the job's word on schedules that a seed chooses: see schedule.hpp.
 
 Built only for the tests (RINGPOOL_STRESS=scheduled).
 """
 
 from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memset
-from libcpp cimport bool
 from libcpp.vector cimport vector
 
-from ringpool._core._rig cimport Plan, Took, rig_close, rig_consume, rig_end, rig_open, rig_produce
-from ringpool._core.layout cimport FOREVER, NOW, Core, Worker, relax
+from ringpool._core._rig cimport (
+    End,
+    Plan,
+    Took,
+    rig_books,
+    rig_close,
+    rig_consume,
+    rig_end,
+    rig_jobs,
+    rig_keep_time,
+    rig_meddle,
+    rig_open,
+    rig_produce,
+)
+from ringpool._core._rig_jobs cimport SET_RESULT, Seen
+from ringpool._core.layout cimport FOREVER, NOW, Core, Worker, relax, roster_put
 
 
 cdef extern from "schedule.hpp" namespace "ringpool" nogil:
     cdef cppclass Schedule:
         void begin(uint64_t seed, uint64_t length)
         void add(void (*body)(void*) noexcept nogil, void* argument)
-        bool run() noexcept
+        bint run() noexcept
         uint64_t taken() noexcept
     Schedule& schedule() noexcept
 
@@ -30,15 +43,17 @@ cdef extern from "rig.hpp" namespace "ringpool":
 cdef struct Part:               # what one fiber is and has done
     Core* core
     Plan* plan
-    Worker* worker
-    uint64_t producer
+    Worker* worker              # of a meddler, as which it runs a job itself
+    uint64_t number             # among those of its kind
     int* producing              # how many producers have not ended
+    End how
+    vector[Seen]* seen
     Took took
 
 
 cdef void _produce(void* part) noexcept nogil:
     cdef Part* me = <Part*>part
-    me.took.n = rig_produce(me.core, me.producer, me.plan)
+    me.took.n = rig_produce(me.core, me.number, me.plan)
     me.producing[0] -= 1
 
 
@@ -47,63 +62,98 @@ cdef void _consume(void* part) noexcept nogil:
     rig_consume(me.core, me.worker, me.plan, &me.took)
 
 
+cdef void _meddle(void* part) noexcept nogil:
+    cdef Part* me = <Part*>part
+    rig_meddle(me.core, me.worker, me.number, me.plan, me.seen)
+
+
+cdef void _keep_time(void* part) noexcept nogil:
+    rig_keep_time((<Part*>part).core)
+
+
 cdef void _close_early(void* part) noexcept nogil:
-    rig_close((<Part*>part).core)
+    cdef Part* me = <Part*>part
+    rig_close(me.core, me.how, me.plan)
 
 
 cdef void _close_at_the_end(void* part) noexcept nogil:
     while (<Part*>part).producing[0]:
         relax()
-    rig_close((<Part*>part).core)
+    _close_early(part)
 
 
 def run(
     uint64_t seed, uint64_t capacity, int producers, int workers, uint64_t n, uint64_t keys, bint ready,
-    bint give_up, bint close_early, bint meet,
+    bint give_up, bint close_early, bint meet, int meddlers, bint planned, uint64_t again, int64_t delay, uint64_t holds,
+    bint sleeps, bint by_hand, End how,
 ):
     """
-    One run: (ended, steps, accepted by each producer, (taken, broken) by each worker, history).
+    One run: (ended, steps, accepted by each producer, (taken, broken) by each worker, history, jobs, books, seen).
 
     Args:
         keys: 0, or how many; then every other number has one, and waits on the shelf.
         ready: the dispatch.
         give_up: producers that wait for room may give up at any point.
         close_early: the close races with the puts; else it follows them.
-        meet: jobs wait for each other, as many as there are workers; with
-            neither *keys* nor *give_up* nor *close_early*.
+        meet: jobs wait for each other, as many as there are workers; with nothing that may keep one of them
+            from being run.
+        meddlers: threads that do something with each job.
+        planned: every other number waits on the shelf.
+        again, delay: attempts before the last and ns before each, at the most, of those; then there is a timekeeper.
+        holds: how often one of those is put back when it is taken, and nothing starts for a while, at the most; then too.
+        sleeps: some jobs sleep until they are asked to end.
+        by_hand: meddlers settle some.
+        how: to end, as stop(), stop_now(), the exit of the interpreter, or by cancelling each job.
 
-    History: (what, item, begin, end) of each put, take and run. Not for
-    several threads at once.
+    History: (what, item, begin, end) of each put, take and run, and of what jobs' words went through. Jobs, books
+    and seen (by meddlers: item, state, outcome): see rig_jobs() and rig_books(). Not for several threads at once.
     """
     cdef vector[Part] parts
+    cdef vector[Seen] seen
     cdef Plan plan
     cdef Part part
+    cdef Part* one
     cdef int i, producing = producers
     cdef bint ended
-    cdef Core* core = rig_open(capacity, ready, 2)
-    if core == NULL:
-        raise MemoryError
-    core.shelf.workers = workers
+    cdef Core* core
+    memset(&plan, 0, sizeof(plan))
+    plan.seed = seed
     plan.n = n
+    plan.producers = producers
     plan.keys = keys
+    plan.planned = planned or keys
+    plan.again = again
+    plan.delay = delay
     plan.meeting = workers if meet else 0
-    plan.jobs = producers * n
-    plan.started = 0
     plan.deadline = NOW if give_up else FOREVER
+    plan.holds = holds
+    plan.sleeps = sleeps
+    plan.acts = SET_RESULT + by_hand
+    plan.told = again or delay or holds
+    core = rig_open(capacity, ready, 2, &plan)
+    core.shelf.workers = workers
     memset(&part, 0, sizeof(part))
     part.core = core
     part.plan = &plan
     part.producing = &producing
-    parts.resize(producers + workers, part)
+    part.how = how
+    part.seen = &seen
+    parts.resize(producers + workers + meddlers, part)
     history().clear()
-    schedule().begin(seed, 40 * producers * (n + 2))
+    schedule().begin(seed, 40 * producers * (n + 2) * (1 + meddlers))
     for i in range(producers):
-        parts[i].producer = i
+        parts[i].number = i
         schedule().add(_produce, &parts[i])
-    for i in range(workers):
-        parts[producers + i].worker = new Worker()
-        parts[producers + i].worker.number = i
-        schedule().add(_consume, &parts[producers + i])
+    for i in range(workers + meddlers):
+        one = &parts[producers + i]
+        one.worker = new Worker()
+        if not roster_put(core, one.worker):
+            raise MemoryError
+        one.number = i if i < workers else i - workers
+        one.worker.number = one.number if i < workers else -1
+        schedule().add(_consume if i < workers else _meddle, one)
+    if plan.told:
+        schedule().add(_keep_time, &part)
     schedule().add(_close_early if close_early else _close_at_the_end, &part)
     with nogil:
         ended = schedule().run()
@@ -111,8 +161,10 @@ def run(
     accepted = [parts[i].took.n for i in range(producers)]
     taken = [(parts[producers + i].took.n, parts[producers + i].took.broken) for i in range(workers)]
     events = [(event.what, event.item, event.begin, event.end) for event in history()]
+    outcomes = [(one_seen.item, one_seen.state, one_seen.outcome) for one_seen in seen]
     schedule().begin(0, 1)              # ends fibers that stand still
-    for i in range(workers):
+    found = ended, steps, accepted, taken, events, rig_jobs(&plan), rig_books(core) if ended else {}, outcomes
+    for i in range(workers + meddlers):
         del parts[producers + i].worker
-    rig_end(core)
-    return ended, steps, accepted, taken, events
+    rig_end(core, &plan)
+    return found

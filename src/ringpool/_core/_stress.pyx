@@ -1,45 +1,76 @@
 """
-The ring, the shelf and the parking under threads that really run at once, on any interpreter.
+The ring, the shelf, the parking and the job's word under threads that really run at once, on any interpreter.
 
 Built only for the tests (RINGPOOL_STRESS=1), always with the concurrent
 variant of the core. The methods take no GIL while they work, so that
 sanitizers see every access and no lock of the interpreter's orders them.
 """
 
-from libc.stdint cimport uint64_t
+from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memset
 from libcpp.vector cimport vector
 
-from ringpool._core._rig cimport Plan, Took, rig_close, rig_consume, rig_end, rig_open, rig_produce
-from ringpool._core.layout cimport FOREVER, Core, Worker
+from ringpool._core._rig cimport (
+    End,
+    Plan,
+    Took,
+    rig_books,
+    rig_close,
+    rig_consume,
+    rig_end,
+    rig_jobs,
+    rig_keep_time,
+    rig_meddle,
+    rig_open,
+    rig_produce,
+)
+from ringpool._core._rig_jobs cimport SET_RESULT, Seen, until_known
+from ringpool._core.layout cimport FOREVER, Core, Worker, roster_put
 
 
 cdef class Rig:
-    """A queue of numbers: producers, workers and a close, as the engine has them."""
+    """
+    A queue of numbers: producers, workers, timekeeper, meddlers and an end, as the engine has them.
+
+    The arguments are those of _scheduled.run(); each method is for a thread of its own.
+    """
 
     cdef Core* core
     cdef Plan plan
-    cdef vector[Worker*] workers
+    cdef vector[Worker*] workers        # and behind them one for each meddler
+    cdef int working
 
-    def __cinit__(self, uint64_t capacity, int workers, uint64_t n, uint64_t keys, bint ready):
+    def __cinit__(
+        self, uint64_t seed, uint64_t capacity, int producers, int workers, uint64_t n, uint64_t keys=0,
+        bint ready=False, int meddlers=0, bint planned=False, uint64_t again=0, int64_t delay=0, uint64_t holds=0,
+        bint by_hand=True,
+    ):
+        memset(&self.plan, 0, sizeof(self.plan))
+        self.plan.seed = seed
         self.plan.n = n
+        self.plan.producers = producers
         self.plan.keys = keys
+        self.plan.planned = planned or keys
+        self.plan.again = again
+        self.plan.delay = delay
+        self.plan.holds = holds
         self.plan.deadline = FOREVER
-        self.plan.meeting = 0
-        self.core = rig_open(capacity, ready, 64)
-        if self.core == NULL:
-            raise MemoryError
-        self.core.shelf.workers = workers
-        for i in range(workers):
+        self.plan.acts = SET_RESULT + by_hand
+        self.plan.told = again or delay or holds
+        self.core = rig_open(capacity, ready, 64, &self.plan)
+        self.core.shelf.workers = self.working = workers
+        for i in range(workers + meddlers):
             self.workers.push_back(new Worker())
-            self.workers.back().number = i
+            self.workers.back().number = i if i < workers else -1
+            if not roster_put(self.core, self.workers.back()):
+                raise MemoryError
 
     def __dealloc__(self):
         cdef size_t i
         for i in range(self.workers.size()):
             del self.workers[i]
         if self.core != NULL:
-            rig_end(self.core)
+            rig_end(self.core, &self.plan)
 
     def produce(self, uint64_t producer):
         """Put the numbers below *n*; how many were accepted before the queue closed."""
@@ -56,6 +87,25 @@ cdef class Rig:
             rig_consume(self.core, self.workers[index], &self.plan, &took)
         return took.n, took.total, took.broken
 
-    def close(self):
+    def meddle(self, size_t index):
+        """Do something with each job; (item, state, outcome) of those whose result was asked for."""
+        cdef vector[Seen] seen
         with nogil:
-            rig_close(self.core)
+            rig_meddle(self.core, self.workers[self.working + index], index, &self.plan, &seen)
+        return [(one.item, one.state, one.outcome) for one in seen]
+
+    def keep_time(self):
+        """Make due what is due, until nothing is left to do."""
+        with nogil:
+            rig_keep_time(self.core)
+
+    def close(self, End how, uint64_t after):
+        """The end, as soon as so many numbers of the first producer have been put, or refused."""
+        with nogil:
+            if after:
+                until_known(&self.plan.job[(after - 1) * self.plan.producers])
+            rig_close(self.core, how, &self.plan)
+
+    def outcome(self):
+        """When all have come back: see rig_jobs() and rig_books()."""
+        return rig_jobs(&self.plan), rig_books(self.core)

@@ -39,6 +39,7 @@ class Schedule {
     Fiber *now = nullptr;
     std::uint64_t random = 1, steps = 0, ticks = 0;
     std::int64_t lowest = 0;
+    std::int64_t time = 1;
     bool by_priority = false;
 
     std::uint64_t draw(std::uint64_t below) noexcept {     // splitmix64, S. Vigna
@@ -78,6 +79,7 @@ public:
         random = seed;
         steps = ticks = 0;
         lowest = 0;
+        time = 1;
         by_priority = seed % 2 != 0;
         for (int i = 0; i < CHANGES; ++i) changes.push_back(draw(length));
     }
@@ -109,6 +111,11 @@ public:
     std::uint64_t tick() noexcept { return ++ticks; }
 
     // ---- called by the core ----
+    // Time goes on when somebody looks at it, and when a deadline passes.
+    std::int64_t now_ns() noexcept { return time++; }
+    void passes(std::int64_t deadline) noexcept {
+        if (deadline > time) time = deadline;
+    }
     void point() noexcept {
         if (now == nullptr) return;             // outside of a run
         ++steps;
@@ -166,14 +173,19 @@ public:
 
 class Patience;
 
-// A deadline may pass at any point: which, is drawn as everything else.
+// A deadline may pass at any point: which, is drawn as everything else.  But for one as
+// far away as this.
+constexpr std::int64_t NEVER = std::int64_t(1) << 60;
 class ScheduledParker {
     bool token = false;
 public:
     bool park_until(std::int64_t deadline, Patience *) noexcept {
         schedule().point();
         while (!token)
-            if (!schedule().await(this, deadline >= 0) && !token) return false;
+            if (!schedule().await(this, deadline >= 0 && deadline < NEVER) && !token) {
+                schedule().passes(deadline);
+                return false;
+            }
         token = false;
         return true;
     }

@@ -100,8 +100,12 @@ public:
 };
 
 inline std::int64_t now_ns() noexcept {
+#if RINGPOOL_SCHEDULED
+    return schedule().now_ns();
+#else
     return std::chrono::duration_cast<std::chrono::nanoseconds>(
         std::chrono::steady_clock::now().time_since_epoch()).count();
+#endif
 }
 
 // The same clock, looked at less closely (some milliseconds) and for less.
