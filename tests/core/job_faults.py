@@ -1,13 +1,31 @@
 """
 What must be true of each job of a rig when all have come to an end; for schedules.py and stress_program.py.
 
-*jobs* and *books* are what rig_jobs() and rig_books() in _rig.pxd give, *seen* is what meddlers got who asked for a
-result.
+Jobs and books are what rig_jobs() and rig_books() in _rig.pxd give, *seen* is what meddlers got who asked for a result.
 """
+
+from typing import NamedTuple
 
 PENDING, RUNNING, CANCELLED, CANCELLED_AND_NOTIFIED, FINISHED = range(5)
 PHASE, FAILED, LOCKED, UNREAD = 7, 8, 128, 512
 ACCEPTED = 1
+
+
+class Job(NamedTuple):
+    item: int
+    known: int  # 0: not put yet, 1: accepted, 2: refused
+    word: int
+    outcome: int  # 0: none
+    ends: int  # how many have ended it, and the last of them with what, and from which phase
+    ended_with: int
+    ended_from: int
+    starts: int
+    put_backs: int
+    again: int  # how often it asks for another attempt
+    held: int  # how often it was given back when it was taken
+    planned: bool
+    added: list  # of each meddler: whether it has a callback
+    called: list  # and how often it was called
 
 
 def faults(jobs, books, seen):
@@ -16,44 +34,39 @@ def faults(jobs, books, seen):
     for item, state, outcome in seen:
         looked_at.setdefault(item, set()).add((state, outcome))
     for job in jobs:
-        yield from faults_of(*job, looked_at.get(job[0], set()))
+        yield from faults_of(job, looked_at.get(job.item, set()))
     for what in ("unfinished", "queued", "tombstones"):
         if books[what]:
             yield f"{what}: {books[what]} at the end"
-    accepted = [job for job in jobs if job[1] == ACCEPTED]
-    if books["ran"] + books["ended before they started"] != len(accepted):
-        yield f"{len(accepted)} were accepted, and counted are {books}"
-    if books["started"] != sum(job[7] for job in jobs) or books["started"] != (
-        books["ran"] + books["again"]
-    ):
+    accepted = sum(job.known == ACCEPTED for job in jobs)
+    if books["ran"] + books["ended before they started"] != accepted:
+        yield f"{accepted} were accepted, and counted are {books}"
+    if not books["started"] == sum(job.starts for job in jobs) == books["ran"] + books["again"]:
         yield f"attempts as jobs and as workers count them: {books}"
 
 
-def faults_of(
-    item, known, word, outcome, ends, ended_with, ended_from, starts, put_backs, again, held, planned, added, called,
-    looked_at,
-):
-    phase = word & PHASE
-    if known != ACCEPTED:
-        if phase != PENDING or starts or ends:
-            yield f"{item} was refused, and then there was something done to it"
+def faults_of(job, looked_at):
+    phase, shown = job.word & PHASE, (job.word & (PHASE | FAILED), job.outcome)
+    if job.known != ACCEPTED:
+        if phase != PENDING or job.starts or job.ends:
+            yield f"refused, and then something was done to it: {job}"
         return
     if phase not in (CANCELLED_AND_NOTIFIED, FINISHED):
-        yield f"{item} was accepted and has not ended: its word is {word}"
+        yield f"accepted and not ended: {job}"
         return
-    if ends != 1:
-        yield f"{item} ended {ends} times"
-    if word & LOCKED:
-        yield f"{item} is left locked"
-    if outcome != ended_with or (outcome != 0) != (phase == FINISHED):
-        yield f"{item} was ended with {ended_with}, and its outcome is {outcome}: its word is {word}"
-    if starts != put_backs + (ended_from == RUNNING):
-        yield f"{item} was started {starts} times, put back {put_backs} times, and then ended from phase {ended_from}"
-    if put_backs > again:
-        yield f"{item} was put back {put_backs} times"
-    if called != added:
-        yield f"{item} has called {called} for callbacks {added}"
-    if looked_at - {(word & (PHASE | FAILED), outcome)}:
-        yield f"{item} showed {looked_at} and has {word & (PHASE | FAILED)}, {outcome}"
-    if looked_at and word & UNREAD:
-        yield f"{item} is called unread, and somebody has read it"
+    if job.ends != 1:
+        yield f"ended more than once, or nobody has ended it: {job}"
+    if job.word & LOCKED:
+        yield f"left locked: {job}"
+    if job.outcome != job.ended_with or (job.outcome != 0) != (phase == FINISHED):
+        yield f"its outcome is not that of who has ended it: {job}"
+    if job.starts != job.put_backs + (job.ended_from == RUNNING):
+        yield f"not as many attempts as it was put back and has ended running: {job}"
+    if job.put_backs > job.again:
+        yield f"put back more often than it asked for: {job}"
+    if job.called != job.added:
+        yield f"callbacks not called, or twice: {job}"
+    if looked_at - {shown}:
+        yield f"it has shown {looked_at}: {job}"
+    if looked_at and job.word & UNREAD:
+        yield f"called unread, and somebody has read it: {job}"

@@ -1,8 +1,9 @@
 """
 Run the core on many schedules and check what each one did; run by test_schedules.py.
 
-Arguments: the compiled module, the first seed and how many. A fault is printed
-with its seed, which runs it again: ``schedules.py MODULE SEED 1``.
+Arguments: the compiled module, the first seed, how many, and, as JSON, what is
+to stand in place of what is drawn. A fault is printed with its seed, which runs
+it again: ``schedules.py MODULE SEED 1``.
 
 What is checked: everybody came to an end; what was accepted was taken, once for
 each attempt; jobs of one key ran one at a time and in order; what job_faults.py
@@ -14,6 +15,7 @@ Linearizability Proofs" (CONCUR 2013).
 """
 
 import importlib.util
+import json
 import random
 import sys
 
@@ -83,9 +85,10 @@ def faults(case, ended, accepted, taken, history, jobs, books, seen):
             takes.setdefault(item, (begin, end))
         elif what == NO_MEMORY:
             yield f"no memory for {item}"
-    for item, *_, put_backs, _, held, _, _, _ in jobs:
-        if times.get(item, 0) > 1 + put_backs + held:
-            yield f"{item} was taken {times[item]} times, and put back {put_backs + held} times"
+    jobs = [job_faults.Job(*job) for job in jobs]
+    for job in jobs:
+        if times.get(job.item, 0) > 1 + job.put_backs + job.held:
+            yield f"taken {times[job.item]} times: {job}"
     yield from job_faults.faults(jobs, books, seen)
     yield from begun_too_late(jobs, history)
     if puts.keys() - takes.keys():
@@ -132,7 +135,7 @@ def begun_too_late(jobs, history):
     stopped = min((end for what, _, _, end in history if what == STOP_ASKED), default=ANY)
     shut = min((end for what, _, _, end in history if what == SHELF_SHUT), default=ANY)
     quiet = min((end for what, _, _, end in history if what == QUIET), default=ANY)
-    planned = {job[0] for job in jobs if job[11]}
+    planned = {job.item for job in jobs if job.planned}
     for what, item, _, end in history:
         if what == ENDED:
             ended[item] = min(end, ended.get(item, ANY))
@@ -168,7 +171,7 @@ def refused_for_nothing(case, puts, takes, history):
     take the ring for the queue when others have begun to use the shelf.
     """
     capacity = case["capacity"]
-    slack = (case["workers"] if case["ready"] else 0) + (case["producers"] if case["keys"] else 0)
+    slack = (case["workers"] if case["ready"] else 0) + (case["producers"] if case["keys"] or case["planned"] else 0)
     closed = min((end for what, _, _, end in history if what == CLOSED), default=ANY)
     for what, item, begin, end in history:
         if what == FULL and not case["again"] and not case["holds"]:  # what was taken may have its place again
@@ -193,11 +196,11 @@ def overlooked(puts, takes, history):
                     yield f"{item} was overlooked"
 
 
-def main(path, first, n):
+def main(path, first, n, instead="{}"):
     scheduled = load(path)
     steps = 0
     for seed in range(int(first), int(first) + int(n)):
-        case = drawn(seed)
+        case = {**drawn(seed), **json.loads(instead)}
         ended, took, *outcome = scheduled.run(seed, *case.values())
         steps += took
         found = list(faults(case, ended, *outcome))

@@ -34,7 +34,9 @@ def run(stress, seed, how=0, after=None, **case):
     def do(what, i):
         results[what][i] = getattr(rig, what)(i)
 
-    threads = {what: [threading.Thread(target=do, args=(what, i)) for i in range(len(results[what]))] for what in results}
+    threads = {
+        what: [threading.Thread(target=do, args=(what, i)) for i in range(len(results[what]))] for what in results
+    }
     others = [*threads["consume"], *threads["meddle"]]
     if any(case.get(what) for what in ("again", "delay", "holds")):
         others.append(threading.Thread(target=rig.keep_time))
@@ -46,7 +48,9 @@ def run(stress, seed, how=0, after=None, **case):
     rig.close(how, after or 0)
     for thread in others + threads["produce"]:
         thread.join()
-    faults = list(job_faults.faults(*rig.outcome(), [seen for one in results["meddle"] for seen in one]))
+    jobs, books = rig.outcome()
+    seen = [one for those in results["meddle"] for one in those]
+    faults = list(job_faults.faults([job_faults.Job(*job) for job in jobs], books, seen))
     assert not faults, (seed, faults[:5])
     taken = results["consume"]
     if not how and not case.get("again"):

@@ -115,11 +115,16 @@ cdef inline void purge_begin(Core* core) noexcept nogil:
 
 
 cdef inline PyObject* purge_next(Core* core) noexcept nogil:
-    cdef PyObject* job = take_unstarted(core, ANY)
-    while job == NULL and ring_is_closed(&core.ring) and not ring_is_drained(&core.ring):
-        relax()                                 # a producer has claimed its position and is not done
+    # Of a closed queue: until the ring was drained before a look.  What others move from it to
+    # the shelf meanwhile, which may be shut, is nobody's but ours.
+    cdef PyObject* job
+    cdef bint last
+    while True:
+        last = not ring_is_closed(&core.ring) or ring_is_drained(&core.ring)
         job = take_unstarted(core, ANY)
-    return job
+        if job != NULL or last:
+            return job
+        relax()                                 # a producer has claimed its position and is not done
 
 
 cdef inline void purge_end(Core* core) noexcept nogil:

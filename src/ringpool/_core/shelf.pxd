@@ -284,12 +284,13 @@ cdef inline bint shelf_hasten(Core* core, PyObject* job, int64_t* due) noexcept 
 
 cdef inline uint32_t shelf_make_due(Core* core, int64_t now) noexcept nogil:
     # The timekeeper's: what is due then, each told of.
-    cdef uint32_t moved, i
+    cdef uint32_t moved, told = 0
     core.shelf.lock.lock()
     moved = core.shelf.make_due(now)
     core.shelf.lock.unlock()
-    for i in range(moved):
+    while told < moved:
         tell_workers(core)
+        told += 1
     return moved
 
 
