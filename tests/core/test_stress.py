@@ -5,6 +5,10 @@ The core knows no Python, so its concurrent variant runs without the GIL here.
 Seen to fail: with the publishing exchange in ring.pxd replaced by a relaxed
 store ThreadSanitizer reports the race in every run; without the second look
 after list_idle a worker sleeps beside a job and the run hangs into its dump.
+With the store of word_end_quietly relaxed ThreadSanitizer reports that race;
+settled without LOCKED, put back though it was settled, or a callback added
+without LOCKED, jobs end twice or never. Which order of steps does it, the
+schedules show.
 """
 
 import json

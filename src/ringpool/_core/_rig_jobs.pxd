@@ -100,6 +100,7 @@ cdef extern from "rig.hpp" namespace "ringpool" nogil:
     uint64_t begins() noexcept
     void ends(uint64_t begin, int what, uint64_t item) noexcept
     void meets(uint64_t& started, uint64_t workers, uint64_t jobs) noexcept
+    void lasts() noexcept
     void make_known(Job*, uint32_t) noexcept
     uint32_t until_known(Job*) noexcept
 
@@ -183,6 +184,7 @@ cdef inline int64_t job_attempt(Job* job, Core* core, Worker* me, uint64_t item)
     cdef uint64_t begin, outcome = 2 * MEDDLERS + job.starts
     cdef uint32_t failed = 0
     me.started.bump()
+    lasts()
     if job.sleeps:
         _sleep_until_asked(job, core)
     if job.planned and job.starts <= job.again:

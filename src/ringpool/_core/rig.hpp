@@ -89,6 +89,7 @@ inline void meets(std::uint64_t &started, std::uint64_t workers, std::uint64_t j
     schedule().came(&started);
     while (started < round && started < jobs) schedule().await(&started, false);
 }
+inline void lasts() noexcept {}
 inline void make_known(Job *job, std::uint32_t how) noexcept {
     job->known.store(how);
     schedule().came(&job->known);
@@ -101,6 +102,7 @@ inline std::uint32_t until_known(Job *job) noexcept {
 inline std::uint64_t begins() noexcept { return 0; }
 inline void ends(std::uint64_t, int, std::uint64_t) noexcept {}
 inline void meets(std::uint64_t &, std::uint64_t, std::uint64_t) noexcept {}
+inline void lasts() noexcept { relax(); }       // an attempt, long enough for others to come in between
 inline void make_known(Job *job, std::uint32_t how) noexcept { job->known.store(how); }
 inline std::uint32_t until_known(Job *job) noexcept {
     while (job->known.load() == 0) relax();
