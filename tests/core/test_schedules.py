@@ -53,7 +53,7 @@ def scheduled(build_core):
     return build_core("scheduled")
 
 
-def run(scheduled, n, **instead):
+def run(scheduled, n, /, **instead):
     command = [sys.executable, str(PROGRAM), str(scheduled), "0", str(n), json.dumps(instead)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=50)
     assert done.returncode == 0, done.stdout + done.stderr
