@@ -187,6 +187,7 @@ cdef inline void call_quietly(object function) noexcept:
 cdef int hire(Core* core, object initializer, object finalizer, set threads, object name) except -1
 cdef hire_for_queued(Core* core, initializer, finalizer, set threads, name, bint draining=*)
 cdef bint hire_spare(FutureBase job) except -1
+cdef void wait_for_others() noexcept
 cdef tell_of_no_spare()
 cdef void make_up_for_waits(Core* core, initializer, finalizer, set threads, prefix) noexcept
 cdef void make_up_before_sleep() noexcept
