@@ -7,6 +7,7 @@ from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
 from ringpool._core.admission cimport enter, enter_and_hire, make_job, put_when_room, reader_lags as core_reader_lags
 from ringpool._core.core cimport deliver, tell_if_quiet
+from ringpool._core.deadlock cimport serve_in
 from ringpool._core.engine cimport Engine, core_of_pool
 from ringpool._core.future cimport (
     DROPPED,
@@ -142,6 +143,13 @@ def reader_lags(Engine pool not None):
 def serve(Engine pool not None, FutureBase future not None):
     """A future that a user's thread has made and nobody knows yet: a job of this pool is to end it."""
     future_extension(future).served_by = core_of_pool(pool)
+
+
+def serve_all(list futures, FutureBase job not None):
+    """These, which are served by a job's pool and have started, are ended by the job that the calling thread runs."""
+    cdef FutureBase future
+    for future in futures:
+        serve_in(future, job)
 
 
 def make_up(Engine pool not None):
