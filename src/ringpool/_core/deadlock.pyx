@@ -308,20 +308,32 @@ cdef bint _needs_worker(Core* core, FutureBase job) noexcept:
     # Of this core, or one that stands on it and waits itself.
     cdef uint32_t phase = job.state.load() & PHASE
     cdef Extension* extension = extension_of(job)
+    cdef PyObject* runs = <PyObject*>job
     cdef Worker* worker = waits.first
-    if is_served_by(job, core):
-        return phase <= RUNNING
-    if job.unrun != &core.unrun:
+    cdef bint served = is_served_by(job, core)
+    if not served and job.unrun != &core.unrun:
         return False
     if phase == PENDING:
         return extension == NULL or not extension.expires
-    if phase != RUNNING or _is_limited(job):
+    if phase != RUNNING:
         return False
-    while worker != NULL:
-        if worker.waits_as == core and _stands_on(worker, <PyObject*>job, NULL):
-            return True
+    if served:
+        runs = extension.served_in
+    while worker != NULL and runs != NULL:
+        if worker.waits_as == core and _stands_on(worker, runs, NULL):
+            return not _is_limited(<FutureBase>runs)
         worker = worker.next_waiting
-    return False
+    return served and runs != NULL and not _is_run(core, runs)      # its call may have failed, and is to be made again
+
+
+cdef bint _is_run(Core* core, PyObject* job) noexcept:
+    cdef bint found = False
+    cdef size_t i
+    core.roster_lock.lock()
+    for i in range(core.roster.size()):
+        found = found or core.roster[i].current.load() == job
+    core.roster_lock.unlock()
+    return found
 
 
 def _start_over():

@@ -105,7 +105,7 @@ def before_wait(FutureBase job, bint forever, list among=None):
                     verdict = begin_wait(core, here, job, others, works, &path)
             if verdict == MAY_END and forever:
                 verdict = look_for_workers(core, here, &path)
-            if verdict == MAY_END:
+            if verdict == MAY_END and _is_pending(job):
                 tell_of_no_spare()
         if verdict != MAY_END:
             if several and _run_one_here(core, here, job, others, works, forever):

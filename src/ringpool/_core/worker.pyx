@@ -271,7 +271,7 @@ cdef bint hire_spare(FutureBase job) except -1:
         return True                         # an idle worker has been woken, or will be; none is set aside
     if job.state.load() & PHASE != PENDING:
         make_up_for_waits(core, mine.initializer, mine.finalizer, mine.threads, mine.prefix)
-        return True
+        return core.spares.load() < core.max_spares
     if not ours and not work_ready(core):
         return core.spares.load() < core.max_spares     # who puts the job that ends it makes up for this wait
     if not mine.has_spare.cas(expected, 1):
