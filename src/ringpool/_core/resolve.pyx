@@ -21,7 +21,15 @@ from ringpool._core.layout cimport Core, Objects, relax
 from ringpool._core.parking cimport gate_wake_all, gate_wake_one, wake_all
 from ringpool._core.python cimport Py_DECREF, Py_INCREF
 from ringpool._core.ring cimport ring_is_closed, ring_is_drained
-from ringpool._core.shelf cimport ANY, LATER, absorb, shelf_close, take_unstarted, tell_if_runnable
+from ringpool._core.shelf cimport (
+    ANY,
+    LATER,
+    absorb,
+    let_go_if_all_taken,
+    shelf_close,
+    take_unstarted,
+    tell_if_runnable,
+)
 
 
 cdef bint settle_unrun(FutureBase job, error, uint32_t kind) except -1:
@@ -106,6 +114,7 @@ cdef bint sweep(Core* core) noexcept:
         core.removed.add(1)
         gate_wake_one(&core.room)
     tell_if_runnable(core)                      # keys were freed
+    let_go_if_all_taken(core)                   # closed meanwhile
     tell_if_quiet(core)
     return ended.size() != 0
 

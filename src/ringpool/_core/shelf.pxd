@@ -31,7 +31,7 @@ from libc.stdint cimport int32_t, int64_t, uint64_t
 from libcpp cimport bool
 
 from ringpool._core.layout cimport Core, Entry, Idlers, Shelf, Worker, now_ns
-from ringpool._core.parking cimport job_put, unlist_for
+from ringpool._core.parking cimport job_put, unlist_for, wake_all
 from ringpool._core.ring cimport (
     CLOSED,
     FULL,
@@ -265,6 +265,12 @@ cdef inline bint all_taken(Core* core) noexcept nogil:
     empty = core.shelf.total() == 0 and ring_is_drained(&core.ring)
     core.shelf.lock.unlock()
     return empty
+
+
+cdef inline void let_go_if_all_taken(Core* core) noexcept nogil:
+    # By who may have taken the last of a closed queue and does not look for more: those that sleep may leave.
+    if ring_is_closed(&core.ring) and all_taken(core):
+        wake_all(&core.idlers)
 
 
 cdef inline uint64_t queue_length(Core* core) noexcept nogil:
