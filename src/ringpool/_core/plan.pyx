@@ -34,7 +34,7 @@ from ringpool._core.shelf cimport (
     OLDEST,
     absorb,
     allow_workers,
-    let_go_if_all_taken,
+    let_go_if_drained,
     queue_put,
     take_unstarted,
     tell_if_runnable,
@@ -205,7 +205,7 @@ def drop_oldest(Engine pool not None, uint32_t lane, error):
     deliver(core, job)
     core.removed.add(1)
     tell_if_runnable(core)                  # its key is free
-    let_go_if_all_taken(core)               # closed meanwhile
+    let_go_if_drained(core)                 # closed meanwhile
     tell_if_quiet(core)
     return future, ended, call[0] if ended else None
 

@@ -25,7 +25,7 @@ from ringpool._core.shelf cimport (
     ANY,
     LATER,
     absorb,
-    let_go_if_all_taken,
+    let_go_if_drained,
     shelf_close,
     take_unstarted,
     tell_if_runnable,
@@ -114,7 +114,7 @@ cdef bint sweep(Core* core) noexcept:
         core.removed.add(1)
         gate_wake_one(&core.room)
     tell_if_runnable(core)                      # keys were freed
-    let_go_if_all_taken(core)                   # closed meanwhile
+    let_go_if_drained(core)                     # closed meanwhile
     tell_if_quiet(core)
     return ended.size() != 0
 

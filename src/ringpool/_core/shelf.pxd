@@ -267,9 +267,13 @@ cdef inline bint all_taken(Core* core) noexcept nogil:
     return empty
 
 
-cdef inline void let_go_if_all_taken(Core* core) noexcept nogil:
-    # By who may have taken the last of a closed queue and does not look for more: those that sleep may leave.
-    if ring_is_closed(&core.ring) and all_taken(core):
+cdef inline bint has_drained(Core* core) noexcept nogil:
+    return ring_is_closed(&core.ring) and all_taken(core)
+
+
+cdef inline void let_go_if_drained(Core* core) noexcept nogil:
+    # By who may have taken the last job and does not look for more: those that sleep may leave.
+    if has_drained(core):
         wake_all(&core.idlers)
 
 
