@@ -239,6 +239,27 @@ def test_of_several_that_wait_at_once_one_is_refused():
             assert answers.count(None) == len(told) <= 1
 
 
+def test_who_waits_beyond_the_bound_for_a_job_that_waits_so_itself_is_refused(caplog):
+    """
+    What it waits for runs, and will not end: nobody is left for what that one waits for.
+    """
+    jobs = {}
+
+    def first():
+        return queue.submit(limited(int, "7")).result()
+
+    def second():
+        while not caplog.records:
+            pass  # it is said that no spare takes the first one's place
+        return jobs["first"].result()
+
+    with WorkerQueue(2, 16, max_spares=0) as queue, caplog.at_level(logging.WARNING, "ringpool"):
+        running = queue.submit(second)
+        jobs["first"] = queue.submit(first)
+        assert isinstance(running.exception(WAIT), DeadlockError)
+        assert jobs["first"].result(WAIT) == 7
+
+
 def test_a_wait_beyond_the_bound_goes_on_while_somebody_works(gate, caplog):
     """
     Who is free next runs what it is for. It is said once that no spare came.

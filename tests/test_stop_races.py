@@ -9,7 +9,7 @@ from collections import Counter
 
 import pytest
 
-from ringpool import QueueFull, QueueStopped, WorkerQueue
+from ringpool import Job, QueueFull, QueueStopped, WorkerQueue
 
 WAIT = 30
 PRODUCERS = 8
@@ -271,3 +271,49 @@ def test_the_last_job_before_a_stop_is_run_though_its_worker_is_about_to_look_el
         queue.stop(0)
         assert last.result(WAIT / 6) == 0
         assert queue.stop(WAIT).complete
+
+
+class Patient:
+    """Of a queue's *shed*: the second job that it is asked about waits at the gate."""
+
+    def __init__(self, gate):
+        self.gate = gate
+        self.asked = 0
+
+    def should_drop(self, wait_s, now_s, last):
+        self.asked += 1
+        if self.asked == 3:  # after the parent and its child
+            self.gate()
+        return False
+
+
+@pytest.mark.parametrize("dispatch", ["shared", "ready"])
+def test_a_spare_worker_that_has_the_last_job_lets_the_idle_ones_go(dispatch, gate):
+    """
+    They sleep while it asks whether that job may start, which until then counts as queued; and it never comes back.
+    """
+    queue = WorkerQueue(1, 8, dispatch=dispatch, shed=Patient(gate))
+
+    def parent():
+        child = queue.submit(Job(int, "7", timeout=WAIT))  # not to be run in place
+        last.append(queue.submit(int, "8"))
+        answer = child.result()
+        gate.wait_until_entered()  # by the spare worker, which goes on to the last one
+        return answer
+
+    last = []
+    assert queue.submit(parent).result(WAIT) == 7
+    while not queue.stats().idle:
+        pass
+    woken = queue.stats().wakes
+    stopping = threading.Thread(target=queue.stop)
+    stopping.start()
+    while queue.stats().wakes == woken or not queue.stats().idle:
+        pass  # the idle one has looked whether it may leave
+    gate.open()
+    stopping.join(WAIT)
+    hangs = stopping.is_alive()
+    queue.stop_now()
+    stopping.join(WAIT)
+    assert not hangs
+    assert last[0].result() == 8

@@ -248,3 +248,90 @@ def test_a_wait_with_a_limit_is_not_refused():
             return "on"
 
         assert queue.submit(Job(parent, lane="bulk")).result(WAIT) == "on"
+
+
+# ---- jobs that run, and come again --------------------------------------------------
+
+
+def test_a_group_may_wait_for_a_job_that_it_has_seen_run_and_that_is_tried_again(dispatch):
+    """
+    The worker that waits looks anew when another job has come; the one that runs then fails, and its worker leaves.
+    """
+    with WorkerQueue(1, 16, dispatch=dispatch) as queue:
+        groups = []
+
+        def flaky():
+            if current_job().attempt == 1:
+                other = groups[0].submit(int)
+                while not other.done():
+                    pass  # by then who waits has seen this one run
+                raise OSError("not yet")
+            return "done"
+
+        def parent():
+            with queue.group() as group:
+                groups.append(group)
+                group.submit(Job(flaky, retry=Retry(base=SHORT), timeout=WAIT))  # by another worker
+            return list(group.results())
+
+        assert queue.submit(parent).result(WAIT) == ["done", 0]
+
+
+def limited_wait(future):
+    return future.result(WAIT)
+
+
+@pytest.mark.parametrize("wait", [own_wait, limited_wait, standard_wait])
+def test_a_job_may_wait_for_one_that_runs_and_is_tried_again(dispatch, wait):
+    """
+    A spare worker has run its first attempt, and has left by the next.
+    """
+    with WorkerQueue(1, 16, dispatch=dispatch) as queue:
+        go = threading.Event()
+
+        def flaky():
+            if current_job().attempt == 1:
+                assert go.wait(WAIT)
+                raise OSError("not yet")
+            return "done"
+
+        def parent():
+            child = queue.submit(Job(flaky, retry=Retry(base=SHORT)))
+            while not child.running():
+                with pytest.raises(TimeoutError):
+                    child.result(SHORT)
+            threading.Timer(SHORT, go.set).start()  # while it is waited for
+            return wait(child)
+
+        assert queue.submit(parent).result(WAIT) == "done"
+
+
+def test_who_waits_for_a_job_that_runs_is_not_at_work(dispatch, gate):
+    """
+    What becomes due meanwhile finds a worker, as if it were idle.
+    """
+    with WorkerQueue(2, 16, dispatch=dispatch) as queue:
+
+        def parent():
+            running = queue.submit(gate)
+            gate.wait_until_entered()
+            queue.submit_later(SHORT, gate.open)
+            return running.result()
+
+        assert queue.submit(parent).result(WAIT) is None
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+def test_who_waits_for_an_item_of_a_map_is_not_at_work(dispatch, gate, ordered):
+    """
+    The other worker runs the item, and what ends it becomes due.
+    """
+    with WorkerQueue(2, 16, dispatch=dispatch) as queue:
+
+        def parent():
+            results = queue.map(gate, [7], ordered=ordered)
+            gate.wait_until_entered()
+            queue.submit_later(SHORT, gate.open)
+            return list(results)
+
+        assert queue.submit(parent).result(WAIT) == [7]

@@ -15,7 +15,7 @@ from typing import Any, Generic, NamedTuple, Self, TypeVar
 from ringpool import checks, lifecycle
 from ringpool._core.engine import Engine
 from ringpool._core.here import current_future
-from ringpool._core.plan import make_up, serve
+from ringpool._core.plan import make_up, serve, serve_all
 from ringpool._core.timekeeper import call_at, keep_time, now
 from ringpool.checks import shown
 from ringpool.errors import QueueFull, QueueStopped
@@ -302,6 +302,9 @@ class Batch:
         started = [entry for entry in self._started if not entry.future.done()]
         try:
             if started:
+                if (job := current_future()) is not None:
+                    serve_all([entry.future for entry in started], job)
+                    del job
                 _share(started, _checked(fn, fn([entry.item for entry in started]), len(started)))
             self._under_way.discard(self)
         except BaseException:

@@ -21,9 +21,8 @@ def _refusal(reason: str, functions: Sequence[Any]) -> DeadlockError:
         return DeadlockError(_cycle(functions))
     *_, job = functions
     if reason == "lane":
-        lane = next(iter(job.queue._settings.lanes)) if job.job.lane is None else job.job.lane
         return DeadlockError(
-            f"{_name(job)} waits for a place in the lane {lane!r}, "
+            f"{_name(job)} waits for a place in {_lane(job)}, "
             f"all of which are held by jobs that wait for jobs of that lane"
         )
     return DeadlockError(
@@ -36,18 +35,31 @@ def _cycle(functions):
     who = functions[0]
     following = iter(functions[1:])
     for function in following:
-        if function is None:
-            function = next(following)
-            steps.append(f"{_name(who)} waits for the key {shown(who.job.key)}, which {_name(function)} holds")
-        else:
+        if function is not None:
             steps.append(f"{_name(who)} waits for {_name(function)}")
+        else:
+            function = next(following)
+            wish = f"the key {shown(who.job.key)}" if function is not None else f"a place in {_lane(who)}"
+            function = next(following) if function is None else function
+            steps.append(f"{_name(who)} waits for {wish}, which {_name(function)} holds")
         who = function
     if len(steps) > _SHOWN:
         steps[_SHOWN // 2 : -_SHOWN // 2] = ["…"]
     return "none of these can end before the next: " + ", ".join(steps)
 
 
+def _lane(function):
+    if not isinstance(function, Plan):
+        return "the first lane"
+    lane = function.job.lane
+    if lane is None:
+        lane = next(iter(function.queue._settings.lanes))
+    return f"the lane {lane!r}"
+
+
 def _name(function):
+    if isinstance(function, str):
+        return function  # no job
     return function.job.title if isinstance(function, Plan) else title(function)
 
 

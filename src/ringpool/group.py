@@ -234,7 +234,7 @@ class JobGroup:
         while True:
             known = self._progress.wait_for_all()
             if self._arriving.copy():
-                self._progress.sleep_while(self._arriving.copy)
+                self._progress.sleep_while_all(self._arriving.copy)
                 continue
             with self._closing:
                 self._state = "closing"

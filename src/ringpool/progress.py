@@ -10,8 +10,16 @@ from typing import Any
 
 from ringpool._core.waiting import after_wait, before_wait
 from ringpool.current import current_job
-from ringpool.errors import DeadlockError
 from ringpool.future import Future
+
+MANY = 1000
+"""Of more jobs at a time, a wait for any of them is not looked at to see whether it could end: each would cost that."""
+
+Awaited = tuple[Future[Any] | None, list[Future[Any]] | None]
+"""
+A job that a worker which waits has to see to, and what the wait needs: None: that one; a list: any of these, or, of an
+empty one, of too many to say which.
+"""
 
 
 class Bells:
@@ -27,41 +35,35 @@ class Bells:
                 bell.set_result(None)
 
     def sleep_while(
-        self, unchanged: Callable[[], object], deadline: float | None = None, *, for_all: bool = True
+        self,
+        unchanged: Callable[[], object],
+        awaited: Callable[[], Awaited] | None = None,
+        deadline: float | None = None,
     ) -> None:
         """
         Sleep until somebody rings, unless something has changed; may return early, so look again.
 
-        *deadline*: on time.monotonic(), after which it returns; None: none.
-        *for_all*: until no job is unfinished; else any of them will do.
+        *awaited*: what for, asked of a worker. *deadline*: on time.monotonic(), after which it returns; None: none.
         """
         # The bell is hung up before the look, and who rings changes first and
         # looks for bells then: one of us sees the other.
         bell: Future[None] = Future()
         self._bells.add(bell)
+        waits = False
         try:
-            if not unchanged():
-                return
-            pending = None if current_job() is None else self._pending()
-            if pending is None:
+            if unchanged():
+                if awaited is not None and current_job() is not None:
+                    # by which a worker gets another one to take its place, or is told that this could not end
+                    job, among = awaited()
+                    waits = job is not None  # from here on: a signal handler may raise as soon as it has begun
+                    if waits:
+                        before_wait(job, deadline is None, among)
                 with suppress(TimeoutError):
                     bell.result(seconds_until(deadline))
-            else:  # by which a worker gets another one to take its place, or is told that this could not end
-                waits = self._before_wait(pending, deadline is None, for_all)
-                try:
-                    futures.wait([bell, pending], seconds_until(deadline), futures.FIRST_COMPLETED)
-                finally:
-                    if waits:
-                        after_wait()
         finally:
             self._bells.discard(bell)
-
-    def _pending(self) -> Future[Any] | None:
-        # One of the jobs that has not started, which a worker that waits has to see to.
-        raise NotImplementedError
-
-    def _before_wait(self, pending, endless, for_all):
-        return before_wait(pending, endless)
+            if waits:
+                after_wait()
 
 
 class Progress(Bells):
@@ -79,7 +81,6 @@ class Progress(Bells):
         self.jobs: list[Future[Any]] = []
         self.finished: list[Future[Any]] = []
         self._on_finish = on_finish
-        self._first_pending = 0  # no job before this place is pending
 
     def add(self, job: Future[Any]) -> None:
         """List *job*. Where others may wait here at the same time, ring() next."""
@@ -103,6 +104,12 @@ class Progress(Bells):
     def as_completed(self) -> Iterator[Future[Any]]:
         """Every job as it finishes, also those that come meanwhile; ends when none is unfinished."""
         position = 0
+        lookout = Lookout(self.jobs)
+
+        def awaited():
+            few = len(self.jobs) - len(self.finished) <= MANY
+            return lookout.job(), lookout.jobs() if few else []
+
         while True:
             known = len(self.jobs)  # read first: what has finished by the next line may have brought more
             if position < len(self.finished):
@@ -111,7 +118,7 @@ class Progress(Bells):
             elif position == known:
                 return
             else:
-                self.sleep_while(partial(self._is_now, known, position), for_all=False)
+                self.sleep_while(partial(self._is_now, known, position), awaited)
 
     def wait_for_all(self) -> int:
         """Wait until no job is unfinished; return how many there were."""
@@ -130,39 +137,52 @@ class Progress(Bells):
     def _wait_in_job(self):
         # The jobs may need this very worker: it runs those that have not
         # started, and is told of those that come while it sleeps.
+        lookout = Lookout(self.jobs)
         while True:
             known = len(self.jobs)
             finished = len(self.finished)
             if finished == known:
                 return known
-            pending = self._pending()
-            if pending is None or not (_ran_here(pending) or pending.running()):
-                self.sleep_while(partial(self._is_now, known, finished))
+            self.sleep_while(partial(self._is_now, known, finished), lambda: (lookout.job(), None))
+
+    def sleep_while_all(self, unchanged: Callable[[], object]) -> None:
+        """As sleep_while(), for what ends after all of the jobs."""
+        self.sleep_while(unchanged, lambda: (Lookout(self.jobs).job(), None))
 
     def _is_now(self, known, finished):
         return len(self.jobs) == known and len(self.finished) == finished
 
-    def _before_wait(self, pending, endless, for_all):
-        # Where one job is enough it is refused only if none of them could ever be done.
-        others = [job for job in self.jobs.copy() if job is not pending and not job.done()]
-        if not endless or for_all or not others:
-            return before_wait(pending, endless)
-        for job in (pending, *others):
-            with suppress(DeadlockError):
-                return before_wait(job, True, True)
-        return before_wait(pending, True)
 
-    def _pending(self):
-        position = self._first_pending
-        job = None
-        while position < len(self.jobs):
-            job = self.jobs[position]
-            if not job.running() and not job.done():
-                break
-            job = None
-            position += 1
-        self._first_pending = position
-        return job
+class Lookout:
+    """Which of a growing list of jobs one who waits for them has to see to; for one thread."""
+
+    def __init__(self, jobs: list[Future[Any]]):
+        self._jobs = jobs
+        self._next = 0  # each job before this place has started, or will not
+        self._started: deque[Future[Any]] = deque()  # of these, those that had not ended
+
+    def job(self) -> Future[Any] | None:
+        """One that has not started, or is to be tried again; else one that runs; None: all have ended."""
+        while self._next < len(self._jobs):
+            job = self._jobs[self._next]
+            if not job.done():
+                if not job.running():
+                    return job
+                self._started.append(job)
+            self._next += 1
+        for _ in range(len(self._started)):
+            job = self._started[0]
+            if job.done():
+                self._started.popleft()
+            elif job.running():
+                self._started.rotate(-1)
+            else:
+                return job
+        return self._started[0] if self._started else None
+
+    def jobs(self) -> list[Future[Any]]:
+        """All that have not ended, and some that have."""
+        return [*self._started, *self._jobs[self._next :]]
 
 
 class Window(Bells):
@@ -193,7 +213,7 @@ class Window(Bells):
         while not self._finished:
             if deadline is not None and time.monotonic() >= deadline:
                 raise TimeoutError
-            self.sleep_while(self._has_none, deadline)
+            self.sleep_while(self._has_none, self._awaited, deadline)
         job = self._finished.popleft()
         del self._jobs[job]
         return job
@@ -201,24 +221,11 @@ class Window(Bells):
     def _has_none(self):
         return not self._finished
 
-    def _pending(self):
-        for job in self._jobs:
-            if not job.running() and not job.done():
-                return job
-        return None
+    def _awaited(self):
+        pending = (job for job in self._jobs if not job.running() and not job.done())
+        return next(pending, next(iter(self._jobs), None)), list(self._jobs) if len(self._jobs) <= MANY else []
 
 
 def seconds_until(deadline: float | None) -> float | None:
     """From now to *deadline*, on time.monotonic(); None: for ever."""
     return None if deadline is None else deadline - time.monotonic()
-
-
-def _ran_here(job):
-    # Without waiting for it where somebody else has started it, or it is another queue's.
-    try:
-        job.exception(0)
-    except futures.CancelledError:
-        pass
-    except TimeoutError:
-        return False
-    return True

@@ -5,10 +5,13 @@ from ringpool._core.layout cimport Core, Here, Objects
 
 cdef enum Verdict:
     MAY_END
-    CYCLE           # it waits for itself, over others or not
+    CYCLE           # all that it waits for waits for itself, over others or not
     LANE_IS_FULL    # of jobs that wait for jobs of that lane
     NOBODY_IS_LEFT  # every worker waits for jobs of its own pool
 
-cdef Verdict begin_wait(Core* core, Here* here, FutureBase job, bint works, Objects* path) noexcept
+cdef Verdict begin_wait(
+    Core* core, Here* here, FutureBase job, const Objects& others, bint works, Objects* path
+) noexcept
 cdef Verdict look_for_workers(Core* core, Here* here, Objects* path) noexcept
 cdef void end_wait(Here* here) noexcept
+cdef void serve_in(FutureBase item, FutureBase job) noexcept

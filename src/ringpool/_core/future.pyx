@@ -32,7 +32,7 @@ from ringpool._core.jobword cimport (
     word_take_callbacks,
     word_watch,
 )
-from ringpool._core.layout cimport FOREVER, Extension, Objects, Waiter, objects_copy
+from ringpool._core.layout cimport FOREVER, NOW, Extension, Objects, Waiter, objects_copy
 from ringpool._core.parking cimport deadline_of, gate_leave, gate_wake_all, sleep_until_woken
 from ringpool._core.python cimport Py_DECREF, Py_INCREF, Py_XDECREF, hand_over, track_late
 
@@ -55,8 +55,8 @@ cdef hire_spare = None
 
 def set_worker_hooks(run, over, hire):
     """
-    *run* takes the future and whether our own wait for it has no limit (or it has started, and it is not called); when
-    it returns true, *over* is called after that wait. *hire* takes the future: for a wait that is not ours.
+    *run* takes the future and whether our own wait for it has no limit; when it returns true, *over* is called after
+    that wait. A mere look at a job that runs does not call it. *hire* takes the future: for a wait that is not ours.
     """
     global run_here, wait_is_over, hire_spare
     run_here = run
@@ -392,7 +392,7 @@ cdef uint32_t _wait_until_done(FutureBase self, timeout) except? 0:
     cdef int64_t deadline = deadline_of(timeout)
     cdef uint32_t state = self.state.acquire()
     cdef uint32_t phase = state & PHASE
-    if (phase == PENDING or phase == RUNNING and deadline == FOREVER) and _is_work(self, state) and run_here(
+    if (phase == PENDING or phase == RUNNING and deadline != NOW) and _is_work(self, state) and run_here(
         self, deadline == FOREVER
     ):
         try:
@@ -448,8 +448,8 @@ cdef Extension* future_extension(FutureBase self) except NULL:
 cdef int _inflate(FutureBase self) except -1:
     cdef Extension* extension
     cdef uint32_t known = self.state.acquire()
-    if known & PHASE == PENDING and _is_work(self, known):
-        hire_spare(self)
+    if (known & PHASE == PENDING or known & PHASE == RUNNING and is_planned(self)) and _is_work(self, known):
+        hire_spare(self)            # for one that runs: it may come again
     if known & INFLATED:
         return 0
     extension = future_extension(self)

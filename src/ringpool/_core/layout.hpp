@@ -108,6 +108,8 @@ struct Times {
     }
 };
 
+using Objects = std::vector<struct _object *>;
+
 // A job from the shelf that a worker runs, or one inside of which it runs others; on its stack.
 struct Held {
     const Entry *place = nullptr;
@@ -149,10 +151,13 @@ struct alignas(LINE) Worker {
     struct _object *waits_in = nullptr;
     // Of a wait in its job that has no limit of time; under Waits::lock, and unchanged while it is listed there.
     struct _object *waits_for = nullptr;
+    Objects waits_among;                    // others, of which each would do as well
     Standing waits_on;                      // what stands still for it, the innermost first
     const Held *waits_holding = nullptr;    // and what that holds
     struct Core *waits_as = nullptr;        // the pool that has a thread less for it
     Worker *next_waiting = nullptr;
+    Worker *next_reached = nullptr;         // of a search, and
+    std::uint64_t reached = 0;              // of which
     Entry inbox;                    // a job given to it while it was idle; under Shelf::lock, then its own
     struct _object *state = nullptr;    // what worker_init returned, owned; changed under roster_lock, by itself only
     bool seated = false;            // takes jobs: past worker_init, before worker_exit, and no spare; under roster_lock
@@ -162,10 +167,15 @@ struct alignas(LINE) Worker {
 struct Waits {
     Mutex lock;
     Worker *first = nullptr;
+    std::uint64_t searches = 0;
 };
 
 // In a forked child, as below.
-inline void waits_begin_anew(Waits *waits) noexcept { new (waits) Waits; }
+inline void waits_begin_anew(Waits *waits) noexcept {
+    std::uint64_t searches = waits->searches;   // which left their marks
+    new (waits) Waits;
+    waits->searches = searches;
+}
 
 struct Idlers {
     Mutex lock;
@@ -176,8 +186,6 @@ struct Idlers {
 };
 
 // ---- future.pxd ----------------------------------------------------------
-
-using Objects = std::vector<struct _object *>;
 
 // What few futures need, made when one does.
 struct Extension {
@@ -190,6 +198,7 @@ struct Extension {
     bool expires = false;                       // before it starts, time alone may end it
     bool limited = false;                       // while it runs, likewise
     struct Core *served_by = nullptr;           // no job itself, it is ended by one of this pool; only compared
+    struct _object *served_in = nullptr;        // and while it runs, by this one; likewise, under Waits::lock
     Entry wish;                                 // how it wants to be queued, if planned
 };
 

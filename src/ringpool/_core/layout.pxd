@@ -166,6 +166,12 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         void note(int64_t) noexcept
         void add(const Times&) noexcept
 
+    cdef cppclass Objects:
+        size_t size() noexcept
+        PyObject*& operator[](size_t) noexcept
+        void swap(Objects&) noexcept
+        void clear() noexcept
+
     cdef cppclass Held:
         const Entry* place
         Held* outer
@@ -205,10 +211,13 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         Times runs
         PyObject* waits_in
         PyObject* waits_for
+        Objects waits_among
         Standing waits_on
         const Held* waits_holding
         Core* waits_as
         Worker* next_waiting
+        Worker* next_reached
+        uint64_t reached
         Entry inbox
         PyObject* state
         bint seated
@@ -216,6 +225,7 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
     cdef cppclass Waits:
         Mutex lock
         Worker* first
+        uint64_t searches
 
     cdef cppclass Idlers:
         Mutex lock
@@ -223,12 +233,6 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         Word[uint32_t] count
         Word[uint64_t] woken
         Word[uint32_t] searching
-
-    cdef cppclass Objects:
-        size_t size() noexcept
-        PyObject*& operator[](size_t) noexcept
-        void swap(Objects&) noexcept
-        void clear() noexcept
 
     cdef cppclass Extension:
         Extension() except +
@@ -241,6 +245,7 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         bint expires
         bint limited
         Core* served_by
+        PyObject* served_in
         Entry wish
 
     cdef cppclass Unrun:

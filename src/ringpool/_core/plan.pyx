@@ -7,6 +7,7 @@ from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
 from ringpool._core.admission cimport enter, enter_and_hire, make_job, put_when_room, reader_lags as core_reader_lags
 from ringpool._core.core cimport deliver, tell_if_quiet
+from ringpool._core.deadlock cimport serve_in
 from ringpool._core.engine cimport Engine, core_of_pool
 from ringpool._core.future cimport (
     FutureBase,
@@ -28,6 +29,7 @@ from ringpool._core.shelf cimport (
     OLDEST,
     absorb,
     allow_workers,
+    let_go_if_drained,
     queue_put,
     take_unstarted,
     tell_if_runnable,
@@ -139,6 +141,13 @@ def serve(Engine pool not None, FutureBase future not None):
     future_extension(future).served_by = core_of_pool(pool)
 
 
+def serve_all(list futures, FutureBase job not None):
+    """These, which are served by a job's pool and have started, are ended by the job that the calling thread runs."""
+    cdef FutureBase future
+    for future in futures:
+        serve_in(future, job)
+
+
 def make_up(Engine pool not None):
     """After the job that serves others was put, or found no room: maybe all workers wait for these."""
     make_up_for_waits(
@@ -191,6 +200,7 @@ def drop_oldest(Engine pool not None, uint32_t lane, error):
     deliver(core, job)
     core.removed.add(1)
     tell_if_runnable(core)                  # its key is free
+    let_go_if_drained(core)                 # closed meanwhile
     tell_if_quiet(core)
     return future, ended, call[0] if ended else None
 

@@ -11,7 +11,7 @@ from ringpool._core.jobword cimport CANCELLED_AND_NOTIFIED, FAILED, FINISHED, PE
 from ringpool._core.layout cimport Core, Objects
 from ringpool._core.parking cimport gate_wake_one
 from ringpool._core.python cimport Py_DECREF, Py_INCREF
-from ringpool._core.shelf cimport LATER, absorb, take_unstarted, tell_if_runnable
+from ringpool._core.shelf cimport LATER, absorb, let_go_if_drained, take_unstarted, tell_if_runnable
 
 
 cdef bint settle_unrun(FutureBase job, error, uint32_t kind) except -1:
@@ -82,6 +82,7 @@ cdef bint sweep(Core* core) noexcept:
         core.removed.add(1)
         gate_wake_one(&core.room)
     tell_if_runnable(core)                      # keys were freed
+    let_go_if_drained(core)                     # closed meanwhile
     tell_if_quiet(core)
     return ended.size() != 0
 

@@ -53,6 +53,7 @@ from ringpool._core.python cimport (
 from ringpool._core.ring cimport ring_is_closed
 from ringpool._core.run cimport enter_fresh_context, leave_context
 
+from ringpool._core.waiting import after_wait, before_item_wait
 from ringpool._core.worker import FORKED, INITIALIZER_FAILED
 
 
@@ -224,11 +225,13 @@ cdef int _wait(Batch batch, uint64_t index, int64_t deadline) except -1:
     cdef Cell* cell = cell_of(cells, index)
     cdef int woken = 1
     cdef bint entered
+    cdef bint waits = False
     if may_run_here(core):
         entered = core.copies_context and enter_fresh_context()
         batch_run_items(batch, cells.fed.load(), index)
         if entered:
             leave_context()
+        waits = cell.state.load() == EMPTY and before_item_wait()
     try:
         while cell.state.load() == EMPTY:
             if _never_comes(batch, index):
@@ -251,6 +254,8 @@ cdef int _wait(Batch batch, uint64_t index, int64_t deadline) except -1:
     finally:
         cells.awaited.store(NOBODY)
         _list_reader(core, cells, NULL)
+        if waits:
+            after_wait()
     return 0
 
 

@@ -32,7 +32,7 @@ from libcpp cimport bool
 
 from ringpool._core.jobword cimport ASKED, PENDING, PHASE
 from ringpool._core.layout cimport Core, Entry, Idlers, Shelf, Word, Worker, now_ns
-from ringpool._core.parking cimport job_put, unlist_for
+from ringpool._core.parking cimport job_put, unlist_for, wake_all
 from ringpool._core.ring cimport (
     CLOSED,
     FULL,
@@ -327,6 +327,16 @@ cdef inline bint all_taken(Core* core) noexcept nogil:
     empty = core.shelf.total() == 0 and ring_is_drained(&core.ring)
     core.shelf.lock.unlock()
     return empty
+
+
+cdef inline bint has_drained(Core* core) noexcept nogil:
+    return ring_is_closed(&core.ring) and all_taken(core)
+
+
+cdef inline void let_go_if_drained(Core* core) noexcept nogil:
+    # By who may have taken the last job and does not look for more: those that sleep may leave.
+    if has_drained(core):
+        wake_all(&core.idlers)
 
 
 cdef inline uint64_t queue_length(Core* core) noexcept nogil:

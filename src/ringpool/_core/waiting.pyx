@@ -29,11 +29,11 @@ from ringpool._core.here cimport (
     seat_of_this_thread,
     works_for,
 )
-from ringpool._core.jobword cimport PENDING, PHASE, RUNNING
-from ringpool._core.layout cimport Core, Here, Objects, Standing, Worker, roster_put, roster_retire
+from ringpool._core.jobword cimport CANCELLED, PENDING, PHASE, RUNNING
+from ringpool._core.layout cimport Core, Here, Objects, Standing, Worker, object_put, roster_put, roster_retire
 from ringpool._core.python cimport Py_DECREF, Py_XDECREF, Py_XINCREF, current_thread_state
 from ringpool._core.shelf cimport take_nested
-from ringpool._core.worker cimport hire_spare, tell_of_no_spare
+from ringpool._core.worker cimport hire_spare, tell_of_no_spare, wait_for_others
 
 from ringpool._core.future import set_worker_hooks
 
@@ -51,21 +51,24 @@ def refuse_waits_with(function):
     """
     *function* makes the error of a wait that could never end: of "cycle", "lane" or "workers" and a list.
 
-    Of a cycle it is who waits for the next, to the first again, where behind a
-    None stands who holds the key of the one before it; else who waits, and for
-    what. Each is the function of a job.
+    Of a cycle it is who waits for the next, to one that was there before. Behind
+    a None stands who holds the key of the one before it, behind two who holds a
+    place in its lane. Else it is who waits, and for what. Each is the function of
+    a job, or says what it is.
     """
     global refusal
     refusal = function
 
 
-def before_wait(FutureBase job, bint forever, bint among=False):
+def before_wait(FutureBase job, bint forever, list among=None):
     """
     Called by a thread before it waits for a job, *forever* or for a time: runs
     that job in place where the wait could not end, unless somebody else has
     started it, or sees to it that a worker is left for it; true: who waits is to
     say when that is over. Raises DeadlockError where that could never be.
-    *among*: the wait is for one of several jobs, and may end without this one.
+    *among*: any of these would end the wait, and the caller keeps the list; of an
+    empty one, of too many to say which. One of several is run in place only where
+    nobody else could, since meanwhile the end of another would not be heard of.
 
     To run it is for a worker of the same pool, and for a signal handler that
     stands on top of a submit which is starting the pool's first worker.
@@ -73,35 +76,73 @@ def before_wait(FutureBase job, bint forever, bint among=False):
     cdef Here* here = calling_thread()
     cdef Core* core = here.core if here.core != NULL else here.hiring
     cdef bint works
+    cdef bint several
     cdef Verdict verdict = MAY_END
+    cdef Objects others
     cdef Objects path
     if core == NULL:
         return False
     works = works_for(core)
-    if job.unrun == &core.unrun and may_run_here(core) and _is_pending(job):
-        if not is_planned(job):
-            if _run_in_place(core, here, job):
-                return False
-        elif works and forever and _run_planned_in_place(core, here, job):
-            return False
+    several = among is not None and (not among or _are_several(job, among, others))
+    if not several and _run_here(core, here, job, works, forever):
+        return False
     if here.worker == NULL or not (forever or works):
         return False
+    forever = forever and not (several and others.size() == 0)
     try:
         if forever:
-            verdict = begin_wait(core, here, job, works, &path)
-        if among:
-            end_wait(here)              # nobody is to rely on it
-        if verdict == MAY_END and works and _is_pending(job) and not hire_spare(job):
-            if forever and not among:
+            verdict = begin_wait(core, here, job, others, works, &path)
+        if verdict == MAY_END and works and not hire_spare(job):
+            if several:
+                end_wait(here)
+                if _run_one_here(core, here, job, others, works, forever):
+                    after_wait()
+                    return False
+                if forever:
+                    verdict = begin_wait(core, here, job, others, works, &path)
+            if verdict == MAY_END and forever:
                 verdict = look_for_workers(core, here, &path)
-            if verdict == MAY_END:
+            if verdict == MAY_END and _is_pending(job):
                 tell_of_no_spare()
         if verdict != MAY_END:
+            if several and _run_one_here(core, here, job, others, works, forever):
+                _let_go(path)
+                after_wait()
+                return False
             _refuse(verdict, path)
     except BaseException:
         after_wait()
         raise
     return True
+
+
+cdef bint _are_several(FutureBase job, list among, Objects& others) except -1:
+    # Puts those that have not ended, beside the job, into others.
+    cdef FutureBase other
+    for other in among:
+        if other is not job and other.state.load() & PHASE < CANCELLED and not object_put(&others, <PyObject*>other):
+            raise MemoryError
+    return others.size() > 0
+
+
+cdef bint _run_here(Core* core, Here* here, FutureBase job, bint works, bint forever) except -1:
+    if job.unrun != &core.unrun or not may_run_here(core) or not _is_pending(job):
+        return False
+    if not is_planned(job):
+        return _run_in_place(core, here, job)
+    return works and forever and _run_planned_in_place(core, here, job)
+
+
+cdef bint _run_one_here(
+    Core* core, Here* here, FutureBase job, Objects& others, bint works, bint forever
+) except -1:
+    cdef size_t i
+    if _run_here(core, here, job, works, forever):
+        return True
+    for i in range(others.size()):
+        if _run_here(core, here, <FutureBase>others[i], works, forever):
+            return True
+    return False
 
 
 cdef bint _is_pending(FutureBase job) noexcept:
@@ -152,18 +193,26 @@ cdef bint _run_planned_in_place(Core* core, Here* here, FutureBase job) except -
 
 cdef int _refuse(Verdict verdict, Objects& path) except -1:
     # Takes over the references in path.
-    cdef size_t i
     functions = [None if path[i] == NULL else _function_of(<FutureBase>path[i]) for i in range(path.size())]
-    for i in range(path.size()):
-        Py_XDECREF(path[i])
+    _let_go(path)
     if verdict == CYCLE:
         raise refusal("cycle", functions)
     raise refusal("lane" if verdict == LANE_IS_FULL else "workers", functions)
 
 
+cdef void _let_go(Objects& path) noexcept:
+    cdef size_t i
+    for i in range(path.size()):
+        Py_XDECREF(path[i])
+    path.clear()
+
+
 cdef object _function_of(FutureBase job):
     # What it calls, its plan if it has one; of a job that has ended, itself.
-    cdef uint32_t state = future_lock(job)
+    cdef uint32_t state
+    if extension_of(job) != NULL and extension_of(job).served_by != NULL:
+        return "an item of a batch"
+    state = future_lock(job)
     cdef PyObject* function = job.fn if state & PHASE <= RUNNING else NULL
     Py_XINCREF(function)
     future_unlock(job, state)
@@ -172,6 +221,15 @@ cdef object _function_of(FutureBase job):
     found = <object>function
     Py_DECREF(function)
     return found
+
+
+def before_item_wait():
+    """Called by a thread before it waits for an item of a map that somebody else runs; true: as before_wait."""
+    cdef Core* core = calling_thread().core
+    if core == NULL or not works_for(core):
+        return False
+    wait_for_others()
+    return True
 
 
 def after_wait():

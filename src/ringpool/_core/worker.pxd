@@ -15,7 +15,7 @@ from ringpool._core.python cimport Py_DECREF, interpreter_calls
 from ringpool._core.planned cimport run_planned
 from ringpool._core.ring cimport ring_is_closed, ring_is_drained
 from ringpool._core.run cimport run_started
-from ringpool._core.shelf cimport all_taken, take_next, tell_workers, work_ready
+from ringpool._core.shelf cimport all_taken, has_drained, let_go_if_drained, take_next, tell_workers, work_ready
 
 cdef enum:
     SAFE_POINT_JOBS = 64        # jobs between two safe points where the interpreter's wish cannot be seen
@@ -90,8 +90,8 @@ cdef inline bint work(Core* core, Worker* me, object safe_point) noexcept:
             left = not work_ready(core) or not take_seat(core)
             if left:
                 break
-    if left and has_drained(core):
-        wake_all(&core.idlers)                  # it had the last job, for which somebody has stayed
+    if left:
+        let_go_if_drained(core)                 # it had the last job, for which somebody has stayed
     # The last to look passes on what came meanwhile.
     if core.idlers.searching.sub(1) == 1 and work_ready(core):
         tell_workers(core)
@@ -101,10 +101,6 @@ cdef inline bint work(Core* core, Worker* me, object safe_point) noexcept:
 
 cdef inline bint has_something_to_do(Core* core) noexcept:
     return work_ready(core) or has_drained(core)
-
-
-cdef inline bint has_drained(Core* core) noexcept:
-    return ring_is_closed(&core.ring) and all_taken(core)
 
 
 cdef inline bint park_idle(Core* core, Worker* me) noexcept:
@@ -174,6 +170,7 @@ cdef inline void work_as_spare(Core* core, Worker* me, object safe_point) noexce
         run_taken(core, me, job)
         call_quietly(safe_point)
         job = take_next(core, &me.place)
+    let_go_if_drained(core)                 # likewise
     tell_if_quiet(core)
 
 
@@ -187,6 +184,7 @@ cdef inline void call_quietly(object function) noexcept:
 cdef int hire(Core* core, object initializer, object finalizer, set threads, object name) except -1
 cdef hire_for_queued(Core* core, initializer, finalizer, set threads, name, bint draining=*)
 cdef bint hire_spare(FutureBase job) except -1
+cdef void wait_for_others() noexcept
 cdef tell_of_no_spare()
 cdef void make_up_for_waits(Core* core, initializer, finalizer, set threads, prefix) noexcept
 cdef void make_up_before_sleep() noexcept

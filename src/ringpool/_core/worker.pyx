@@ -13,6 +13,7 @@ from libc.stdint cimport int32_t, uint32_t
 from ringpool._core.core cimport core_close, core_release, unfinished
 from ringpool._core.future cimport FutureBase, is_served_by
 from ringpool._core.here cimport calling_thread, works_for
+from ringpool._core.jobword cimport PENDING, PHASE
 from ringpool._core.layout cimport (
     FOREVER,
     Core,
@@ -254,7 +255,9 @@ cdef hire_for_queued(Core* core, initializer, finalizer, set threads, name, bint
 cdef bint hire_spare(FutureBase job) except -1:
     # By a worker before it waits, in a way we cannot serve in place, for a job of
     # its own pool: one more worker empties the queue and leaves.  False: there are
-    # as many as there may be, and none is hired.
+    # as many as there may be, and none is hired.  For a job that runs none is, but
+    # it may come again, to be found when it is due: this worker counts as one that
+    # waits.
     cdef Core* core = calling_thread().core
     cdef WorkerMain mine
     cdef uint32_t expected = 0
@@ -264,12 +267,12 @@ cdef bint hire_spare(FutureBase job) except -1:
     ours = job.unrun == &core.unrun
     if not ours and not is_served_by(job, core):
         return True
-    mine = <WorkerMain>calling_thread().main
-    core.roster_lock.lock()
-    mine.worker.waits_in = mine.worker.current.relaxed()
-    core.roster_lock.unlock()
+    mine = _begin_to_wait(core)
     if core.idlers.count.load() and (work_ready(core) or core.shelf.lanes.size() == 1):
         return True                         # an idle worker has been woken, or will be; none is set aside
+    if job.state.load() & PHASE != PENDING:
+        make_up_for_waits(core, mine.initializer, mine.finalizer, mine.threads, mine.prefix)
+        return core.spares.load() < core.max_spares
     if not ours and not work_ready(core):
         return core.spares.load() < core.max_spares     # who puts the job that ends it makes up for this wait
     if not mine.has_spare.cas(expected, 1):
@@ -283,6 +286,20 @@ cdef bint hire_spare(FutureBase job) except -1:
     if interrupted is not None:
         raise interrupted
     return True
+
+
+cdef void wait_for_others() noexcept:
+    # By a worker before it waits for what others run: those may need one more.
+    cdef WorkerMain mine = _begin_to_wait(calling_thread().core)
+    make_up_for_waits(mine.core, mine.initializer, mine.finalizer, mine.threads, mine.prefix)
+
+
+cdef WorkerMain _begin_to_wait(Core* core):
+    cdef WorkerMain mine = <WorkerMain>calling_thread().main
+    core.roster_lock.lock()
+    mine.worker.waits_in = mine.worker.current.relaxed()
+    core.roster_lock.unlock()
+    return mine
 
 
 cdef tell_of_no_spare():
