@@ -328,6 +328,80 @@ def test_a_callback_sees_the_context_in_which_it_was_added_and_no_other_callback
     in_loop(main)
 
 
+def test_a_callback_keeps_its_context_whoever_cancels_the_job_or_takes_another_callback_back(held, gate):
+    async def main():
+        seen = []
+
+        def look(job):
+            seen.append(variable.get())
+
+        cancelled, kept = held.run(int), held.run(int)
+        for job in (cancelled, kept):
+            job.add_done_callback(look)
+            job.add_done_callback(print)
+        variable.set("of whoever came later")
+        for job in (cancelled, kept):
+            job.remove_done_callback(print)
+        cancelled.cancel()
+        await asyncio.sleep(0)
+        assert seen == ["unset"]
+        gate.open()
+        await kept
+        assert seen == ["unset", "unset"]
+
+    contextvars.Context().run(in_loop, main)
+
+
+def test_a_callback_that_fails_to_compare_is_kept_and_so_are_the_others(held, gate):
+    class Incomparable:
+        def __eq__(self, other):
+            raise ZeroDivisionError("no")
+
+        def __call__(self, job):
+            called.append("incomparable")
+
+    called = []
+
+    async def main():
+        job = held.run(int)
+        job.add_done_callback(lambda job: called.append("other"))
+        job.add_done_callback(Incomparable())
+        with pytest.raises(ZeroDivisionError):
+            job.remove_done_callback(print)
+        gate.open()
+        await job
+
+    in_loop(main)
+    assert called == ["other", "incomparable"]
+
+
+def test_a_job_is_cancelled_though_its_loop_cannot_be_called_any_more(held):
+    async def main():
+        job = held.run(int)
+        job.add_done_callback(print)
+        return job
+
+    job = in_loop(main)
+    with pytest.raises(RuntimeError, match="closed"):
+        job.cancel()
+    assert job.cancelled() and job.job.cancelled()
+
+
+def test_an_error_that_is_raised_often_has_the_traceback_of_once(pool):
+    def length(traceback):
+        return 0 if traceback is None else 1 + length(traceback.tb_next)
+
+    async def main():
+        job, lengths = pool.run(fail), set()
+        for _ in range(5):
+            with pytest.raises(LookupError) as caught:
+                await job
+            lengths.add(length(caught.value.__traceback__))
+        assert len(lengths) == 1, lengths
+
+    in_loop(main)
+
+
 def test_what_a_callback_raises_is_the_loops_to_report_and_the_others_are_called(pool, caplog):
     async def main():
         told = asyncio.Event()

@@ -14,7 +14,7 @@ from ringpool.errors import QueueFull
 from ringpool.lobby import Guest, lobby_of
 
 _mailboxes: "WeakKeyDictionary[asyncio.AbstractEventLoop, Mailbox]" = WeakKeyDictionary()
-_opening = threading.Lock()
+_opening = threading.RLock()  # a signal handler or a destructor may run jobs, too
 _recent: "Mailbox | None" = None  # nearly always the right one
 
 
@@ -59,6 +59,8 @@ def _mailbox_of(loop):
     with _opening:
         mailbox = _mailboxes.get(loop)
         if mailbox is None:
+            for other in list(_mailboxes.values()):
+                other.forget_if_closed()
             mailbox = _mailboxes[loop] = Mailbox(loop)
         _recent = mailbox
     return mailbox

@@ -207,3 +207,8 @@ def test_a_stdout_that_is_closed_ends_it(start):
     process.stdout = None
 
     assert process.finish() == (141, [], "")
+
+
+@posix
+def test_a_stdout_that_was_closed_before_is_told_at_once(start):
+    assert start("bench", closed=1).finish() == (2, [], "ringpool: cannot write to stdout: it is closed\n")

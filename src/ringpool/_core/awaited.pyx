@@ -9,7 +9,8 @@ GIL it is these objects, as the collector's, that a burst spends its time on.
 from asyncio import CancelledError, InvalidStateError
 from collections import deque
 from concurrent.futures import CancelledError as JobCancelledError
-from contextvars import copy_context
+from contextvars import Context, copy_context
+from functools import partial
 from types import GenericAlias
 from weakref import ref
 
@@ -43,6 +44,7 @@ cdef class AwaitedJob:
     cdef readonly object _cancel_message        # what cancel() was given; gather reads it
     cdef object _loop
     cdef object _stopped            # what StopIteration became
+    cdef object _traceback          # the error's, as it was before anybody raised it here
     cdef object _callback           # the first, nearly always the only one; None: there is none
     cdef object _context            # to call it in; None: an empty one
     cdef list _others               # more of both; None: there are none
@@ -77,7 +79,7 @@ cdef class AwaitedJob:
         """What the job returned; raises what it raised, CancelledError, or InvalidStateError before the end."""
         error = self.exception()
         if error is not None:
-            raise error
+            raise error.with_traceback(self._traceback)     # or it grew with each who awaits
         return self.job.result()
 
     def exception(self):
@@ -92,6 +94,8 @@ cdef class AwaitedJob:
                 self._stopped = RuntimeError("the job raised StopIteration, which no awaitable can raise")
                 self._stopped.__cause__ = error
             return self._stopped
+        if error is not None and self._traceback is None:
+            self._traceback = error.__traceback__
         return error
 
     def __await__(self):
@@ -138,10 +142,11 @@ cdef class AwaitedJob:
 
     def remove_done_callback(self, fn, /):
         """Forget each callback that equals *fn*; how many there were."""
-        callbacks = self._take_callbacks()
-        kept = [entry for entry in callbacks if entry[0] != fn]
-        for entry in kept:
-            self.add_done_callback(entry[0], context=entry[1])
+        callbacks = self._callbacks()
+        kept = [entry for entry in callbacks if entry[0] != fn]     # what that raises changes nothing
+        if len(kept) != len(callbacks):
+            self._callback, self._context = kept[0] if kept else (None, None)
+            self._others = kept[1:] or None
         return len(callbacks) - len(kept)
 
     def cancel(self, msg=None):
@@ -150,17 +155,25 @@ cdef class AwaitedJob:
             return False
         self._state = CANCELLED
         self._cancel_message = msg
-        for fn, context in self._take_callbacks():
-            self._loop.call_soon(fn, self, context=context)
-        self.job.cancel()
+        try:
+            self._call_soon(self._take_callbacks())
+        finally:
+            self.job.cancel()       # also when the loop is closed, and calls nobody
         return True
 
-    cdef list _take_callbacks(self):
+    cdef list _callbacks(self):
         cdef list callbacks = [] if self._callback is None else [(self._callback, self._context)]
-        if self._others is not None:
-            callbacks += self._others
+        return callbacks if self._others is None else callbacks + self._others
+
+    cdef list _take_callbacks(self):
+        callbacks = self._callbacks()
         self._callback = self._context = self._others = None
         return callbacks
+
+    cdef int _call_soon(self, list callbacks) except -1:
+        for fn, context in callbacks:
+            self._loop.call_soon(fn, self, context=Context() if context is None else context)
+        return 0
 
     # ---- the end -----------------------------------------------------------
 
@@ -176,11 +189,21 @@ cdef class AwaitedJob:
         return False
 
     cdef int tell(self) except -1:
-        # In an empty context, for those that have none. What is not called when one raises stays.
-        while self._callback is not None:
+        # In an empty context, for those that have none. What is not called when one raises is the loop's to call.
+        cdef list callbacks
+        cdef Py_ssize_t called = 0
+        if self._others is None:
             fn, context = self._callback, self._context
-            self._callback, self._context = self._others.pop(0) if self._others else (None, None)
-            _call(self, fn, context)
+            self._callback = self._context = None
+            return 0 if fn is None else _call(self, fn, context)
+        callbacks = self._take_callbacks()
+        try:
+            for fn, context in callbacks:
+                called += 1
+                _call(self, fn, context)
+        except BaseException:
+            self._call_soon(callbacks[called:])
+            raise
         return 0
 
 
@@ -212,8 +235,8 @@ cdef class Mailbox:
     """
 
     cdef readonly object loop       # weak
-    cdef readonly dict expected     # job: its awaitable; used on the loop's thread only
-    cdef object _posted
+    cdef readonly dict expected     # job: its awaitable; the loop's thread alone uses it, until the loop is closed
+    cdef object _posted             # jobs; awaitables of those that were expected already
     cdef object _post               # bound once
     cdef Word[uint32_t] _called
 
@@ -226,30 +249,59 @@ cdef class Mailbox:
     def expect(self, job, loop):
         """The awaitable of *job*, which is posted when it has ended."""
         cdef AwaitedJob awaited = AwaitedJob(job, loop)
-        self.expected[job] = awaited
-        job.add_done_callback(self._post)
+        if self.expected.setdefault(job, awaited) is not awaited:
+            # A submit that somebody has overridden returned one job twice.
+            job.add_done_callback(partial(self.post_instead, awaited))
+            return awaited
+        try:
+            job.add_done_callback(self._post)
+        except BaseException:
+            del self.expected[job]
+            job.cancel()            # nobody will hear of it
+            raise
         return awaited
 
-    def post(self, job):
-        self._posted.append(job)
+    def post(self, posted):
+        self._posted.append(posted)
         if self._called.exchange(1) == 0:
             loop = self.loop()
             try:
                 if loop is not None:
                     loop.call_soon_threadsafe(self.deliver)
-            except RuntimeError:
-                if not loop.is_closed():    # else nobody waits any more
+            except BaseException:
+                self._called.store(0)       # the next one calls
+                if not self.forget_if_closed():
                     raise
+
+    def post_instead(self, awaited, job):
+        self.post(awaited)
+
+    def forget_if_closed(self):
+        """Is its loop closed? Then nobody waits any more, and what refers to that loop goes."""
+        loop = self.loop()
+        if loop is not None and not loop.is_closed():
+            return False
+        self._posted.clear()
+        self.expected.clear()
+        return True
 
     def deliver(self):
         # All have ended before the first is told.
-        cdef AwaitedJob awaited
+        cdef AwaitedJob awaited = None
         cdef list ended = []
         self._called.store(0)
-        while self._posted:
-            awaited = self.expected.pop(self._posted.popleft())
-            if awaited.end():
-                ended.append(awaited)
+        try:
+            while self._posted:
+                posted = self._posted.popleft()
+                awaited = posted if isinstance(posted, AwaitedJob) else self.expected.pop(posted)
+                if awaited.end():
+                    ended.append(awaited)
+        except BaseException as error:      # of a job that is not ours, or an interrupt in there
+            if not isinstance(error, Exception):
+                self._posted.appendleft(awaited)
+            self.loop().call_soon(self.tell, ended)
+            self.loop().call_soon(self.deliver)
+            raise
         if ended:
             self.tell(ended)
 
@@ -260,8 +312,8 @@ cdef class Mailbox:
         cdef bint entered = enter_fresh_context()
         try:
             for awaited in ended:
-                awaited.tell()
                 told += 1
+                awaited.tell()
         except BaseException:
             self.loop().call_soon(self.tell, ended[told:])
             raise

@@ -31,6 +31,7 @@ from cpython.object cimport PyObject
 from libc.stdint cimport uint32_t, uint64_t
 
 from ringpool._core.layout cimport Cell, Cells, Core, Word, log2_of
+from ringpool._core.python cimport PyThreadState
 
 cdef enum Result:
     EMPTY, RETURNED, RAISED
@@ -48,6 +49,7 @@ cdef class Batch:
     cdef bint spread                # items are tuples of arguments
     cdef Word[uint32_t] purges      # Core::purges when it began; another number: nothing more is run
     cdef object lost                # the error of a runner that was dropped, when there is no other; or None
+    cdef bint call_in_copy(self, Cell* cell, PyThreadState* thread) noexcept
 
 
 cdef bint batch_purged(Batch self) noexcept
@@ -58,9 +60,9 @@ cdef void batch_give_up_reading(Batch self) noexcept
 
 cdef inline Cell* cell_of(Cells* cells, uint64_t i) noexcept nogil:
     cdef uint64_t j
-    cdef unsigned int segment
+    cdef unsigned int top
     if cells.mask:
         return &cells.segments[0][i & cells.mask]
     j = i + FIRST_SEGMENT
-    segment = log2_of(j) - log2_of(FIRST_SEGMENT)
-    return &cells.segments[segment][j - (<uint64_t>FIRST_SEGMENT << segment)]
+    top = log2_of(j)                # of a segment's cells it is the same bit, and the rest is the cell
+    return &cells.segments[top - log2_of(FIRST_SEGMENT)][j ^ (<uint64_t>1 << top)]

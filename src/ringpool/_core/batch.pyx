@@ -64,6 +64,18 @@ cdef class Batch:
                 return
             cells.runners.add(1)
 
+    cdef bint call_in_copy(self, Cell* cell, PyThreadState* thread) noexcept:
+        # As _call_item.  A method, which no compiler makes part of the quick way and its frame.
+        cdef PyObject* context = PyContext_Copy(<PyObject*>self.context)
+        cdef bint entered = context != NULL and PyContext_Enter(context) == 0
+        cdef bint ready = entered and _call_item(self, cell, thread)
+        if entered:
+            PyContext_Exit(context)
+        else:
+            cell.object = take_exception()
+        Py_XDECREF(context)
+        return ready
+
     def abandon(self, future):
         """For a runner that somebody took out of the queue: if he cancelled it, nobody may be left to run items."""
         if future.cancelled():
@@ -151,27 +163,30 @@ cdef void batch_run_items(Batch self, uint64_t limit, uint64_t until) noexcept:
 
 cdef void _run_item(Batch self, Cell* cell, PyThreadState* thread) noexcept:
     # Leaves the reference to the item with the caller.
+    cdef bint ready
+    if self.context is None:
+        ready = _call_item(self, cell, thread)
+    else:
+        ready = self.call_in_copy(cell, thread)
+    cell.state.store(RETURNED if ready else RAISED)
+
+
+cdef inline bint _call_item(Batch self, Cell* cell, PyThreadState* thread) noexcept:
+    # Puts the outcome into the item's place; False: that is what was raised.
     cdef PyObject* arguments[2]     # the first one is the callee's to write
-    cdef PyObject* context = NULL
-    cdef PyObject* outcome = NULL
-    cdef bint ready = True
-    if self.context is not None:
-        context = PyContext_Copy(<PyObject*>self.context)
-        ready = context != NULL and PyContext_Enter(context) == 0
-    if ready and self.spread:
+    cdef PyObject* outcome
+    cdef bint ready
+    if self.spread:
         outcome = PyObject_Call(<PyObject*>self.fn, cell.object, NULL)
-    elif ready:
+    else:
         arguments[1] = cell.object
         outcome = call(thread, <PyObject*>self.fn, &arguments[1], 1, NULL)
     ready = outcome != NULL
     if not ready:
         outcome = take_exception()
-    if context != NULL:
-        PyContext_Exit(context)
-        Py_DECREF(context)
     hand_over(outcome)
     cell.object = outcome
-    cell.state.store(RETURNED if ready else RAISED)
+    return ready
 
 
 cdef void _discard(Cell* cell) noexcept:

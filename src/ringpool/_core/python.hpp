@@ -293,6 +293,16 @@ inline bool is_collectable(PyObject *o) noexcept {
     return PyType_IS_GC(type) && (type->tp_is_gc == nullptr || type->tp_is_gc(o));
 }
 
+// The caller's own reference, for Cython, which else takes one more and drops it again.
+inline PyObject *owned(PyObject *o) noexcept { return o; }
+
+// As PyIter_Next, of what is known to be an iterator.
+inline PyObject *next_of(PyObject *iterator) noexcept {
+    PyObject *item = Py_TYPE(iterator)->tp_iternext(iterator);
+    if (item == nullptr && PyErr_Occurred() && PyErr_ExceptionMatches(PyExc_StopIteration)) PyErr_Clear();
+    return item;
+}
+
 inline bool is_callable(PyObject *o) noexcept { return Py_TYPE(o)->tp_call != nullptr; }
 
 // As PyObject_Vectorcall, for a caller that knows its thread's state.  `args`

@@ -29,6 +29,7 @@ cdef extern from "python.hpp" namespace "ringpool" nogil:
     void track_late(PyObject*) noexcept
     bint is_collectable(PyObject*) noexcept
     bint is_callable(PyObject*) noexcept
+    PyObject* next_of(PyObject*) noexcept
     PyObject* call(PyThreadState*, PyObject*, PyObject* const*, size_t, PyObject*) noexcept
     bint is_coroutine_function(PyObject*) noexcept
 
@@ -46,6 +47,7 @@ cdef extern from "Python.h":
 
 
 cdef extern from "python.hpp" namespace "ringpool":
+    object owned(PyObject*)
     void dealloc_in_trashcan(PyObject*, destructor, void (*)(PyObject*) noexcept) noexcept
     int add_method(PyTypeObject*, object attribute, PyMethodDef*) except -1
 
@@ -55,7 +57,6 @@ cdef extern from "Python.h":
     void PyErr_Clear() noexcept
     void PyErr_SetObject(PyObject*, PyObject*) noexcept
     void PyErr_SetString(PyObject*, const char*) noexcept
-    PyObject* PyIter_Next(PyObject*) noexcept
     PyObject* PyObject_Call(PyObject*, PyObject*, PyObject*) noexcept
     PyObject* PyContext_New() noexcept
     PyObject* PyContext_Copy(PyObject*) noexcept

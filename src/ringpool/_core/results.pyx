@@ -44,11 +44,12 @@ from ringpool._core.python cimport (
     Py_DECREF,
     PyContext_CopyCurrent,
     PyErr_Occurred,
-    PyIter_Next,
     context_is_empty,
     context_of,
     current_thread_state,
     hand_over,
+    next_of,
+    owned,
 )
 from ringpool._core.ring cimport ring_is_closed
 from ringpool._core.run cimport enter_fresh_context, leave_context
@@ -121,9 +122,11 @@ cdef class BatchResults:
             ready = _take_ready(self.batch.cells)
             if ready != NULL:
                 self.busy.store(0)
-                outcome = <object>ready
-                Py_DECREF(ready)
-                return outcome
+                return owned(ready)
+        return self.next_slowly()
+
+    cdef object next_slowly(self):
+        # A method, which no compiler makes part of the quick way and its frame.
         try:
             if self.batch is None:
                 raise StopIteration
@@ -163,7 +166,6 @@ cdef object _next(BatchResults self):
     cdef Cells* cells = self.batch.cells
     cdef uint64_t index = cells.taken
     cdef Cell* cell
-    cdef PyObject* object
     cdef uint32_t state
     if self.iterator is not None and not batch_purged(self.batch):
         engine = self.executor()
@@ -178,9 +180,7 @@ cdef object _next(BatchResults self):
     if cell.state.acquire() == EMPTY:
         _wait(self.batch, index, self.deadline)
     state = cell.state.acquire()
-    object = _take(cells, cell)
-    outcome = <object>object
-    Py_DECREF(object)
+    outcome = owned(_take(cells, cell))
     if state == RAISED:
         raise outcome
     return outcome
@@ -296,7 +296,7 @@ cdef int _feed(BatchResults self, Engine engine, uint64_t limit, int64_t patienc
     cdef Cell* cell
     cdef uint64_t fed = cells.fed.relaxed()
     while limit:
-        item = PyIter_Next(iterator)
+        item = next_of(iterator)
         if item == NULL:
             self.iterator = None
             return -1 if PyErr_Occurred() != NULL else 0
@@ -306,6 +306,7 @@ cdef int _feed(BatchResults self, Engine engine, uint64_t limit, int64_t patienc
             raise MemoryError
         hand_over(item)
         cell.object = item
+        cell.state.set(EMPTY)
         fed += 1
         cells.fed.store(fed)
         if cells.runners.load() < core.max_workers.load() or ring_is_closed(&core.ring):

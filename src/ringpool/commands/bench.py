@@ -58,6 +58,8 @@ def bench(arguments):
     if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # as a shell starts what is in the background
         signal.signal(signal.SIGINT, on_interrupt)
     try:
+        if sys.stdout is None:
+            raise CannotRun("cannot write to stdout: it is closed")
         if arguments.flat and arguments.plot is not None:
             raise CannotRun("--flat has no chart: leave out --plot")
         draw = drawer_for(arguments.plot) if arguments.plot is not None else None
