@@ -36,6 +36,11 @@ ALONE = {  # folders, files, classes, tests
     "test_ctrl_c_in_a_job_that_the_main_thread_runs_is_not_swallowed": "signals are the main thread's",
     "TestLimits": "what is asked is an object of the class, one for all",
     "test_to_end_many_delayed_jobs_takes_as_long_for_each_as_for_few": "it compares times",
+    "test_delayed_jobs_come_in_the_order_of_their_times": "it must submit them all within a few hundredths of a second",
+    "test_a_delayed_job_takes_its_key_when_it_is_due": "it must submit them all within a few hundredths of a second",
+    "test_a_job_that_has_started_in_its_time_is_done": "its job must start within a few hundredths of a second",
+    "test_stop_waits_for_delayed_jobs_and_runs_them": "it must stop the queue within a few hundredths of a second",
+    "test_it_decides_as_the_rfcs_loop_does": "long sums in which nothing is shared",
     "test_initargs_may_be_any_iterable": "its parameters are iterators: the first to come uses them up",
 }
 FUNCTIONS = (  # of a test or what it calls directly, found by the plugin
@@ -101,7 +106,8 @@ def own_fixtures(item, given, stack):
         parameter = types.SimpleNamespace(param=item.callspec.params.get(name) if hasattr(item, "callspec") else None)
         value = fixture.func(**{each: parameter if each == "request" else make(each) for each in fixture.argnames})
         if inspect.isgenerator(value):
-            value = stack.enter_context(contextlib.contextmanager(lambda: value)())
+            stack.callback(next, generator := value, None)  # goes on, whether the test has failed or not
+            value = next(generator)
         made[name] = value
         return value
 
