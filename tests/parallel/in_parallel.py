@@ -11,7 +11,6 @@ Not run in threads is what looks at, or changes, something that the process has 
 
 import contextlib
 import inspect
-import re
 import types
 
 import pytest
@@ -25,14 +24,18 @@ OF_THE_PROCESS = {  # fixtures
     "handle": "signals are the main thread's",
     "ctrl_c": "signals are the main thread's",
 }
-ALONE = {  # folders, files, classes, tests
-    "core": "a process of its own",
-    "command": "a process of its own",
-    "model": "a process of its own",
+ALONE = {  # parts of the tests' names
+    "/bad_inputs/": "each looks at all threads of the process, before and after",
+    "test_properties.py": "each looks at all threads of the process, before and after",
+    "/core/": "a process of its own",
+    "/command/": "a process of its own",
+    "/model/": "a process of its own",
     "test_cpython.py": "a process of its own",
     "test_costs.py": "a process of its own",
     "test_docs.py": "a process of its own",
     "test_types.py": "a process of its own",
+    "test_signal_handlers.py": "a process of its own",
+    "_signal-": "signals are the main thread's",
     "test_ctrl_c_in_a_job_that_the_main_thread_runs_is_not_swallowed": "signals are the main thread's",
     "TestLimits": "what is asked is an object of the class, one for all",
     "test_to_end_many_delayed_jobs_takes_as_long_for_each_as_for_few": "it compares times",
@@ -41,6 +44,7 @@ ALONE = {  # folders, files, classes, tests
     "test_a_job_that_has_started_in_its_time_is_done": "its job must start within a few hundredths of a second",
     "test_stop_waits_for_delayed_jobs_and_runs_them": "it must stop the queue within a few hundredths of a second",
     "test_it_decides_as_the_rfcs_loop_does": "long sums in which nothing is shared",
+    "test_tracing_of_new_threads_sees_the_jobs": "tracing is switched on for all",
     "test_initargs_may_be_any_iterable": "its parameters are iterators: the first to come uses them up",
 }
 FUNCTIONS = (  # of a test or what it calls directly, found by the plugin
@@ -75,8 +79,7 @@ def pytest_collection_modifyitems(items):
 
 def why_not(item):
     yield from (reason for fixture, reason in OF_THE_PROCESS.items() if fixture in item.fixturenames)
-    parts = re.split("[/:[]", item.nodeid)
-    yield from (reason for part, reason in ALONE.items() if part in parts)
+    yield from (reason for part, reason in ALONE.items() if part in item.nodeid)
 
 
 def each_with_its_own(item):

@@ -16,12 +16,12 @@ def counted():
     The references there are once nobody drops any more: what a thread gave up a moment ago may still be on its way, and
     of what threads of a free-threaded build leave to each other some goes with one collection and some with the next.
     """
-    totals, until = [0, 1, 2], time.monotonic() + 5
-    while len(set(totals[-3:])) > 1 and time.monotonic() < until:
+    before, now, until = 0, sys.gettotalrefcount(), time.monotonic() + 5
+    while now != before and time.monotonic() < until:
         time.sleep(0.001)
         gc.collect()
-        totals = [*totals[-2:], sys.gettotalrefcount()]
-    return totals[-1]
+        before, now = now, sys.gettotalrefcount()
+    return now
 
 
 @pytest.fixture
