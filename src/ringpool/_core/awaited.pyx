@@ -99,15 +99,10 @@ cdef class AwaitedJob:
         return error
 
     def __await__(self):
-        if self._state == WAITING:
-            self._asyncio_future_blocking = True
-            yield self
-        if self._state == WAITING:
-            raise RuntimeError(f"{self!r} was awaited by something else than a task of asyncio")
-        return self.result()
+        return Awaiting(self)
 
     def __iter__(self):
-        return self.__await__()
+        return Awaiting(self)
 
     def _make_cancelled_error(self):        # gather calls it
         return CancelledError() if self._cancel_message is None else CancelledError(self._cancel_message)
@@ -205,6 +200,27 @@ cdef class AwaitedJob:
             self._call_soon(callbacks[called:])
             raise
         return 0
+
+
+cdef class Awaiting:
+    # One await of it.  No generator, of which each would cost more, and the names' references.
+    cdef AwaitedJob awaited
+    cdef bint yielded
+
+    def __cinit__(self, AwaitedJob awaited):
+        self.awaited = awaited
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        if self.awaited._state != WAITING:
+            raise StopIteration(self.awaited.result())
+        if self.yielded:
+            raise RuntimeError(f"{self.awaited!r} was awaited by something else than a task of asyncio")
+        self.yielded = True
+        self.awaited._asyncio_future_blocking = True
+        return self.awaited
 
 
 cdef int _call(AwaitedJob self, fn, context) except -1:
