@@ -1,10 +1,11 @@
 """
-What the ring, the shelf and the parking allocate is given back; memcheck says so.
+What the ring, the shelf, the parking and the jobs allocate is given back; memcheck says so.
 
 It also sees what no sanitizer of this compiler does, a branch on what nobody has written. Seen to fail: with the slots
-of a ring that are not freed.
+of a ring, or the jobs, that are not freed.
 """
 
+import json
 import os
 import shutil
 import subprocess
@@ -27,17 +28,23 @@ def rig(build_core):
     return build_core("1")
 
 
-@pytest.mark.parametrize(
-    ("capacity", "producers", "workers", "keys", "ready"),
-    [(3, 2, 2, 0, 0), (0, 3, 2, 0, 0), (8, 3, 2, 5, 0), (16, 2, 3, 7, 1)],
-    ids=["ring", "overflow", "keys", "ready-keys"],
-)
-def test_nothing_is_lost(rig, tmp_path, capacity, producers, workers, keys, ready):
+AGAIN = {"planned": True, "again": 2, "delay": 100_000, "meddlers": 2}
+CASES = {  # as stress_program.py takes them
+    "ring": {"capacity": 3, "producers": 2, "workers": 2},
+    "overflow": {"capacity": 0, "producers": 3, "workers": 2},
+    "keys": {"capacity": 8, "producers": 3, "workers": 2, "keys": 5},
+    "ready-keys": {"capacity": 16, "producers": 2, "workers": 3, "keys": 7, "ready": True},
+    "meddlers": {"capacity": 8, "producers": 2, "workers": 2, "meddlers": 2},
+    "stop-now": {"capacity": 8, "producers": 2, "workers": 2, **AGAIN, "how": 1, "after": 100},
+}
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+def test_nothing_is_lost(rig, tmp_path, case):
     report = tmp_path / "report.xml"
     command = ["valgrind", "--leak-check=full", "--show-leak-kinds=definite", "--fair-sched=yes", "--xml=yes"]
-    arguments = [str(x) for x in (rig, capacity, producers, workers, keys, ready, 200, 3)]
     done = subprocess.run(
-        [*command, f"--xml-file={report}", sys.executable, str(PROGRAM), *arguments],
+        [*command, f"--xml-file={report}", sys.executable, str(PROGRAM), str(rig), "3", json.dumps({"n": 200, **case})],
         env={**os.environ, "PYTHONMALLOC": "malloc"},
         capture_output=True,
         text=True,

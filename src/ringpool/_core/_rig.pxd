@@ -57,6 +57,7 @@ from ringpool._core.ring cimport FULL, PUT, Put, ring_free, ring_is_closed, ring
 from ringpool._core.shelf cimport (
     LATER,
     all_taken,
+    has_drained,
     queue_length,
     queue_put,
     shelf_come_again,
@@ -300,7 +301,7 @@ cdef inline void rig_consume(Core* core, Worker* me, Plan* plan, Took* took) noe
 
 
 cdef inline bint _has_something_to_do(Core* core) noexcept nogil:
-    return work_ready(core) or (ring_is_closed(&core.ring) and all_taken(core))
+    return work_ready(core) or has_drained(core)
 
 
 # ---- others ----------------------------------------------------------------------
