@@ -49,7 +49,9 @@ class Bells:
             else:  # by which a worker gets another one to take its place, or is told that this could not end
                 waits = self._before_wait(pending, deadline is None, for_all)
                 try:
-                    futures.wait([bell, pending], seconds_until(deadline), futures.FIRST_COMPLETED)
+                    # one that somebody else has started meanwhile got nobody: the next that has not may need him
+                    if not pending.running():
+                        futures.wait([bell, pending], seconds_until(deadline), futures.FIRST_COMPLETED)
                 finally:
                     if waits:
                         after_wait()
