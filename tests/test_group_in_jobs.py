@@ -54,6 +54,31 @@ def test_jobs_that_wait_for_each_other_get_the_worker_that_waits():
             queue.submit(parent, by).result(WAIT)
 
 
+def test_the_next_job_gets_a_worker_when_the_first_starts_just_as_the_wait_begins(gate, until):
+    """
+    The wait has looked for a job that has not started; when it asks for a worker for that one it has, and needs none.
+    """
+
+    def parent():
+        meeting = threading.Barrier(2)
+        with JobGroup(queue) as group:
+            jobs = [group.submit(meeting.wait, WAIT / 2) for _ in range(2)]
+            before_wait = group._progress._before_wait
+
+            def late(*args):
+                gate.open()
+                until(jobs[0].running)
+                return before_wait(*args)
+
+            group._progress._before_wait = late
+            assert len(list(group.as_completed())) == 2
+
+    with WorkerQueue(2, 64) as queue:
+        queue.submit(gate)
+        gate.wait_until_entered()
+        queue.submit(parent).result(WAIT)
+
+
 @pytest.mark.parametrize("by", ["exit", "as_completed"])
 def test_a_job_that_comes_while_a_worker_waits_for_the_group_is_run(by, gate):
     """

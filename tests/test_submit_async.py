@@ -266,8 +266,12 @@ def test_tasks_that_are_cancelled_at_any_moment_leave_the_queue_in_order(adds_up
 
 
 @pytest.mark.parametrize("end", ["stop", "stop_now", "block"])
-def test_who_waits_when_the_queue_stops_is_told(full, end):
+def test_who_waits_when_the_queue_stops_is_told(full, until, end):
     one = full()
+
+    def open_when_none_is_left():
+        until(lambda: one.queue._stops_now and one.queue.stats().queued == 0)
+        one.gate.open()
 
     async def main():
         tasks = await one.guests(1, 2, 3)
@@ -276,8 +280,8 @@ def test_who_waits_when_the_queue_stops_is_told(full, end):
         elif end == "stop":
             one.queue.stop(0)
         else:
+            threading.Thread(target=open_when_none_is_left).start()
             with pytest.raises(ZeroDivisionError), one.queue:
-                one.gate.open()
                 raise ZeroDivisionError
         for task in tasks:
             with pytest.raises(QueueStopped, match="it was stopped"):
