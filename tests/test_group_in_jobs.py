@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from ringpool import QueueFull, WorkerQueue
+from ringpool import QueueFull, WorkerQueue, progress
 from ringpool.group import JobGroup
 from ringpool.progress import Progress
 
@@ -54,7 +54,7 @@ def test_jobs_that_wait_for_each_other_get_the_worker_that_waits():
             queue.submit(parent, by).result(WAIT)
 
 
-def test_the_next_job_gets_a_worker_when_the_first_starts_just_as_the_wait_begins(gate, until):
+def test_the_next_job_gets_a_worker_when_the_first_starts_just_as_the_wait_begins(gate, until, monkeypatch):
     """
     The wait has looked for a job that has not started; when it asks for a worker for that one it has, and needs none.
     """
@@ -63,14 +63,14 @@ def test_the_next_job_gets_a_worker_when_the_first_starts_just_as_the_wait_begin
         meeting = threading.Barrier(2)
         with JobGroup(queue) as group:
             jobs = [group.submit(meeting.wait, WAIT / 2) for _ in range(2)]
-            before_wait = group._progress._before_wait
+            before_wait = progress.before_wait
 
             def late(*args):
                 gate.open()
                 until(jobs[0].running)
                 return before_wait(*args)
 
-            group._progress._before_wait = late
+            monkeypatch.setattr(progress, "before_wait", late)
             assert len(list(group.as_completed())) == 2
 
     with WorkerQueue(2, 64) as queue:
