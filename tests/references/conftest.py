@@ -31,15 +31,16 @@ def assert_flat():
     return flat
 
 
-def flat(act, times=TIMES):
+def flat(act, times=TIMES, before=2):
     """
-    Of the totals after each window the same comes three times.
+    Of the totals after each window of *times* acts the same comes three times.
 
     It may be one more or less, by what a worker did last; but where something is kept, or given up too often, each
-    time, none comes twice.
+    time, none comes twice. *before* windows are not counted: what is made at the first use, a name, a record to be used
+    again, is kept.
     """
     totals = array("q", [0] * 12)
-    for window in range(-2, len(totals)):  # what is made at the first use, a record to be used again, a name, is kept
+    for window in range(-before, len(totals)):
         for _ in range(times):
             act()
         if window >= 0:
