@@ -269,10 +269,6 @@ def test_tasks_that_are_cancelled_at_any_moment_leave_the_queue_in_order(adds_up
 def test_who_waits_when_the_queue_stops_is_told(full, until, end):
     one = full()
 
-    def open_when_none_is_left():
-        until(lambda: one.queue._stops_now and one.queue.stats().queued == 0)
-        one.gate.open()
-
     async def main():
         tasks = await one.guests(1, 2, 3)
         if end == "stop_now":
@@ -280,7 +276,8 @@ def test_who_waits_when_the_queue_stops_is_told(full, until, end):
         elif end == "stop":
             one.queue.stop(0)
         else:
-            threading.Thread(target=open_when_none_is_left).start()
+            none_is_left = lambda: one.queue._stops_now and one.queue.stats().queued == 0  # noqa: E731
+            threading.Thread(target=lambda: until(none_is_left) and one.gate.open()).start()
             with pytest.raises(ZeroDivisionError), one.queue:
                 raise ZeroDivisionError
         for task in tasks:
