@@ -32,18 +32,19 @@ def test_a_group_that_ends_by_a_job_that_waits_for_its_owner_is_told(dispatch):
     for _ in range(50):
         with WorkerQueue(2, 8, dispatch=dispatch) as queue:
             jobs = {}
-            both = threading.Barrier(2)
+            all_know = threading.Barrier(3)
 
-            def child(jobs=jobs, both=both):
-                both.wait(WAIT)
+            def child(jobs=jobs, all_know=all_know):
+                all_know.wait(WAIT)
                 return jobs["owner"].result()
 
-            def owner(queue=queue, jobs=jobs, both=both):
+            def owner(queue=queue, jobs=jobs, all_know=all_know):
                 with queue.group() as group:
                     jobs["child"] = group.submit(Job(child, name="child"))
-                    both.wait(WAIT)
+                    all_know.wait(WAIT)
 
             jobs["owner"] = queue.submit(Job(owner, name="owner"))
+            all_know.wait(WAIT)
             assert told(jobs["owner"])
             error = jobs["child"].exception(WAIT)
             assert error is not None
