@@ -105,9 +105,9 @@ def interrupted(kind, name, gate):
         signal.pthread_kill(main, signal.SIGINT)
 
     timer = threading.Timer(0.03, send)
-    timer.start()
     try:
         with pytest.raises(KeyboardInterrupt):
+            timer.start()  # in here: on a busy machine it may still wait for its thread then
             globals()[kind][name](pool, job, gate)
         took = time.monotonic() - sent[0]
     finally:

@@ -10,6 +10,7 @@ from typing import Any
 
 from ringpool._core.waiting import after_wait, before_wait
 from ringpool.current import current_job
+from ringpool.errors import DeadlockError
 from ringpool.future import Future
 
 MANY = 1000
@@ -34,6 +35,10 @@ class Bells:
             with suppress(futures.InvalidStateError):  # it rings already
                 bell.set_result(None)
 
+    def _is_about_to_ring(self) -> bool:
+        # Has one ended, and not said so yet?
+        return False
+
     def sleep_while(
         self,
         unchanged: Callable[[], object],
@@ -57,7 +62,13 @@ class Bells:
                     job, among = awaited()
                     waits = job is not None  # from here on: a signal handler may raise as soon as it has begun
                     if waits:
-                        before_wait(job, deadline is None, among)
+                        try:
+                            before_wait(job, deadline is None, among)
+                        except DeadlockError:
+                            waits = False
+                            # of those that are left; one that has just ended was not looked at, and is about to ring
+                            if unchanged() and not self._is_about_to_ring():
+                                raise
                 with suppress(TimeoutError):
                     bell.result(seconds_until(deadline))
         finally:
@@ -96,6 +107,9 @@ class Progress(Bells):
             look(job)
         self.finished.append(job)
         self.ring()
+
+    def _is_about_to_ring(self):
+        return sum(job.done() for job in self.jobs) > len(self.finished)
 
     def close(self) -> None:
         """All have finished, and none will come: lets go of *on_finish*, whose owner may own this."""
@@ -198,6 +212,9 @@ class Window(Bells):
 
     def __iter__(self) -> Iterator[Future[Any]]:
         return iter(tuple(self._jobs))
+
+    def _is_about_to_ring(self):
+        return sum(job.done() for job in self) > len(self._finished)
 
     def append(self, job: Future[Any]) -> None:
         """One more."""
