@@ -176,6 +176,31 @@ def test_jobs_of_two_queues_that_wait_for_each_other_are_told():
         assert len(circle.errors) == 1
 
 
+@pytest.mark.parametrize("planned", [False, True])
+def test_who_begins_to_wait_for_a_job_just_as_another_starts_it_counts_as_waiting(planned):
+    """
+    The waiter sees it waiting, and finds it gone when it comes to run it in place.
+    """
+    for spin in range(500):
+        with WorkerQueue(2, 8, report_unread=False) as queue:
+            jobs = {}
+            listed = threading.Event()
+
+            def child(jobs=jobs, listed=listed):
+                assert listed.wait(WAIT)
+                jobs["owner"].result()
+
+            def owner(queue=queue, child=child, spin=spin):
+                job = queue.submit(Job(child, priority=1) if planned else child)
+                for _ in range(2 * spin):
+                    pass
+                job.result()
+
+            jobs["owner"] = queue.submit(owner)
+            listed.set()
+            assert isinstance(jobs["owner"].exception(WAIT), DeadlockError)
+
+
 def test_a_long_circle_is_told_in_a_short_message():
     """
     Some of its jobs, from both of its ends.

@@ -174,7 +174,8 @@ cdef bint _run_in_place(Core* core, Here* here, FutureBase job) except -1:
 
 
 cdef bint _run_planned_in_place(Core* core, Here* here, FutureBase job) except -1:
-    # False: it may not start yet, is to be tried again, or its time limit is to end this wait too.
+    # False: it may not start yet, somebody else has started it, it is to be tried again, or its time limit is to end
+    # this wait too.
     cdef uint32_t depth = 0
     cdef const Standing* place = here.standing
     while place != NULL:
@@ -188,7 +189,7 @@ cdef bint _run_planned_in_place(Core* core, Here* here, FutureBase job) except -
             run_planned_on_top(core, here.worker, <PyObject*>job)
     finally:
         Py_LeaveRecursiveCall()
-    return not _is_pending(job)
+    return job.state.load() & PHASE >= CANCELLED
 
 
 cdef int _refuse(Verdict verdict, Objects& path) except -1:
