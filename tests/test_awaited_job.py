@@ -457,8 +457,9 @@ def test_a_burst_makes_no_handle_for_each_job(held, gate):
             plain = getattr(loop, name)
             setattr(loop, name, lambda *args, plain=plain, **options: (calls.append(args), plain(*args, **options))[1])
         gate.open()
+        held.submit(int).result(WAIT)  # the loop stands still until all have ended: what it takes meanwhile is its own
         await jobs
-        assert len(calls) < 100, "calls of the loop for a burst of 1000"
+        assert len(calls) < 10, "calls of the loop for a burst of 1000"
 
     in_loop(main)
 
