@@ -67,6 +67,7 @@ FUNCTIONS = (  # of a test or what it calls directly, found by the plugin
     "_thread.interrupt_main",
     "threading.settrace",
     "threading.setprofile",
+    "threading.stack_size",
     "subprocess.run",
     "subprocess.Popen",
 )
