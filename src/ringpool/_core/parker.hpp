@@ -33,7 +33,9 @@ struct Spinning;
 inline Spinning &spinning() noexcept;
 
 struct Spinning {
-    std::int64_t limit_ns = 20'000;     // about what a sleep and a wake-up cost
+    // Two sleeps and wake-ups where these are dear, as from one virtual processor to another (5 us on one machine
+    // that was measured, 25 on the next): whoever sleeps till then has lost as much again, and no more.
+    std::int64_t limit_ns = 50'000;
     int processors = 1;
     int at_most = 0;
     std::atomic<int> now{0};
@@ -42,7 +44,7 @@ struct Spinning {
         if (said != nullptr && *said) limit_ns = std::int64_t(std::strtoul(said, nullptr, 10)) * 1000;
 #if defined(__linux__)
         cpu_set_t mine;
-        if (sched_getaffinity(0, sizeof mine, &mine) == 0) processors = CPU_COUNT(&mine);
+        if (sched_getaffinity(getpid(), sizeof mine, &mine) == 0) processors = CPU_COUNT(&mine);
 #else
         processors = int(std::thread::hardware_concurrency());
 #endif
@@ -66,8 +68,8 @@ inline void pause_briefly() noexcept {
 #endif
 }
 
-// Whether looking out pays for one thread: its last waits were short, and
-// looking out did not fail lately.  (It fails where the thread that is waited
+// Whether looking out pays for one thread: its last waits were short, up to when
+// the token was given (not to when it woke), and looking out did not fail lately.  (It fails where the thread that is waited
 // for needs the very processor: then each failure doubles the number of waits
 // until the next attempt.)  Its owner alone touches it.
 class Patience {
@@ -103,6 +105,7 @@ using Parker = ScheduledParker;
 class Parker {
     enum : std::uint32_t { NOTHING, TOKEN, ASLEEP };
     std::atomic<std::uint32_t> state{NOTHING};
+    std::atomic<std::int64_t> given{0};     // when, to the owner as it slept; it may miss one
 #if !defined(__linux__)
     std::mutex mutex;
     std::condition_variable wakened;
@@ -148,7 +151,10 @@ public:
             while (in_time && state.load() == ASLEEP) in_time = sleep(deadline);
             if (!in_time && state.compare_exchange_strong(asleep, NOTHING)) return false;
         }
-        if (patience) patience->waited(now_ns() - begin);
+        if (patience) {
+            std::int64_t end = given.load(std::memory_order_relaxed);
+            patience->waited((end > begin ? end : now_ns()) - begin);
+        }
         return true;
     }
     void park(Patience *patience) noexcept { park_until(-1, patience); }
@@ -156,6 +162,7 @@ public:
 #if !defined(__linux__)
         std::lock_guard<std::mutex> hold(mutex);
 #endif
+        if (state.load(std::memory_order_relaxed) == ASLEEP) given.store(now_ns(), std::memory_order_relaxed);
         if (state.exchange(TOKEN) == ASLEEP) wake();
     }
 };

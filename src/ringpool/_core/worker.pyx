@@ -39,7 +39,7 @@ cdef enum:
 
 logger = logging.getLogger("ringpool")
 
-_spin = os.environ.get("RINGPOOL_SPIN_US") or "20"
+_spin = os.environ.get("RINGPOOL_SPIN_US") or "50"
 if not (_spin.isascii() and _spin.isdigit() and int(_spin) <= 1000):
     raise ValueError(f"RINGPOOL_SPIN_US must be a whole number of microseconds from 0 to 1000, got {_spin!r}")
 
