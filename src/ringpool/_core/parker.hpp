@@ -28,7 +28,9 @@ constexpr std::int64_t HOLDS_GIL_NS = RINGPOOL_SHARED ? 0 : 300;
 // How long a thread that is about to sleep looks out for its token first, and
 // how many threads may do so at a time: half of the processors, none where
 // there is only one.  RINGPOOL_SPIN_US, which worker.pyx has checked, sets the
-// time; 0: never.
+// time; 0: never.  It does not keep its processor to itself for longer than two
+// threads that have one each need for a job.
+constexpr std::int64_t ALONE_NS = 500;
 struct Spinning;
 inline Spinning &spinning() noexcept;
 
@@ -39,6 +41,7 @@ struct Spinning {
     int processors = 1;
     int at_most = 0;
     std::atomic<int> now{0};
+    std::atomic<std::int64_t> yields_from{0};   // now_ns
     Spinning() noexcept {
         const char *said = std::getenv("RINGPOOL_SPIN_US");
         if (said != nullptr && *said) limit_ns = std::int64_t(std::strtoul(said, nullptr, 10)) * 1000;
@@ -52,6 +55,14 @@ struct Spinning {
 #if !defined(_WIN32)
         pthread_atfork(nullptr, nullptr, [] { spinning().now = 0; });   // a child has none of the threads that did
 #endif
+    }
+    // The thread that is waited for may wait for this very processor (submit, wait, repeat: 1.3 us for 15).  So may one
+    // that keeps it for milliseconds: then nobody does this again for 500 times as long, so that it costs no more.
+    void give_way(std::int64_t begin) noexcept {
+        if (begin < yields_from.load(std::memory_order_relaxed)) return;
+        std::this_thread::yield();
+        std::int64_t took = now_ns() - begin;
+        if (took > 2 * limit_ns) yields_from.store(begin + 500 * took, std::memory_order_relaxed);
     }
 };
 inline Spinning &spinning() noexcept {
@@ -120,13 +131,16 @@ class Parker {
 #endif
         return true;
     }
-    void look_out(std::int64_t until, Patience &patience) noexcept {
+    void look_out(std::int64_t begin, Patience &patience) noexcept {
         if (spinning().now.fetch_add(1, std::memory_order_relaxed) < spinning().at_most) {
             bool there = false, late = false;
             for (int i = 1; !there && !late; ++i) {
                 pause_briefly();
                 there = state.load(std::memory_order_relaxed) == TOKEN;
-                if (i % 16 == 0) late = now_ns() >= until;
+                if (there || i % 16 != 0) continue;
+                std::int64_t now = now_ns();
+                late = now >= begin + spinning().limit_ns;
+                if (!late && now >= begin + ALONE_NS) spinning().give_way(now);
             }
             patience.looked_out(!there);
             if (there && HOLDS_GIL_NS)
@@ -143,7 +157,7 @@ public:
     bool park_until(std::int64_t deadline, Patience *patience) noexcept {
         if (take()) return true;
         std::int64_t begin = now_ns();
-        if (patience && patience->pays()) look_out(begin + spinning().limit_ns, *patience);
+        if (patience && patience->pays()) look_out(begin, *patience);
         while (!take()) {
             std::uint32_t nothing = NOTHING, asleep = ASLEEP;
             bool in_time = true;
