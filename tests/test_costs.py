@@ -63,8 +63,10 @@ COSTS = {
     "instructions of a queue's job, ringpool's": Cost((699, 746, 749, 886), percent=3),
     "instructions of a ready queue's job": Cost((3533, 3688, 3528, 4630), percent=3),
     "instructions of a ready queue's job, ringpool's": Cost((1660, 1706, 1710, 1892), percent=3),
-    "instructions of an item": Cost((718, 801, 773, 804), percent=3),
-    "instructions of an item, ringpool's": Cost((162, 184, 188, 229), percent=3),
+    "instructions of an item": Cost((721, 805, 777, 810), percent=3),
+    "instructions of an item, ringpool's": Cost((165, 188, 192, 234), percent=3),
+    "instructions of a number": Cost((821, 957, 935, 836), percent=3),
+    "instructions of a number, ringpool's": Cost((140, 163, 167, 195), percent=3),
 }
 COLUMN = f"{sys.version_info[0]}.{sys.version_info[1]}" + ("t" if sysconfig.get_config_var("Py_GIL_DISABLED") else "")
 
@@ -170,7 +172,7 @@ def test_a_burst_wakes_few_workers(face, of):
 # ---- instructions ------------------------------------------------------------------------------
 
 
-PARTS = ("a job", "a queue's job", "a ready queue's job", "an item")  # as costs/measure.py counts them
+PARTS = ("a job", "a queue's job", "a ready queue's job", "an item", "a number")  # as costs/measure.py counts them
 
 
 @pytest.fixture(scope="module")
@@ -205,7 +207,7 @@ def counted(file):
 @pytest.mark.parametrize("part", PARTS)
 def test_instructions(part, instructions):
     """
-    Of submit, run and result(), or of map; the loops around them and the function that they call included, when
+    Of submit, run and result(), or of map, over a list and over a range; the loops around them and the function that they call included, when
     everything is warm. A queue's job is counted by its worker, delivered, and timed if it is a sample. Under valgrind
     threads take turns, also without the GIL: what they cost each other by sharing memory is not seen. Counts of the
     same code differ by a thousandth; a mutex for each job is a twenty-fifth.

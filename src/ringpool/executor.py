@@ -108,8 +108,9 @@ class ThreadPoolExecutor(Engine, futures.ThreadPoolExecutor):
             ordered: False: results as they come; each item is a job of its own.
 
         Items cost no job and no future each; the workers take them from the map
-        one by one, each in a copy of this caller's context. (A submit that a
-        subclass or an instance overrides is called for every item.) The iterator
+        one by one, each in a copy of this caller's context; the numbers of a
+        range are made only then. (A submit that a subclass or an instance
+        overrides is called for every item.) The iterator
         ends with the first error. What has not started by then is cancelled, also
         when an input iterable raises, or the iterator is dropped or closed after
         reading has begun; dropped unread it cancels nothing.

@@ -22,13 +22,17 @@
 # E1, E2 against R4 and R2, R3 against D1, D2: of each two, both write one word and
 # then read the other's, sequentially consistent, so one of them sees the other.
 #
+# The items of a range are numbers that nobody has to be asked for: its feeder moves
+# `fed` for all at once, and whoever claims one makes it.  The cells from there on
+# hold nothing.
+#
 # Claims are of one item, never of a chunk: an item may wait for what a later one
 # does, as a job may, and must not stand in front of it in its own chunk.
 #
 # Ended is bit 63 of `claimed`: the items from there on belong to whoever set it.
 
 from cpython.object cimport PyObject
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from ringpool._core.layout cimport Cell, Cells, Core, Word, log2_of
 from ringpool._core.python cimport PyThreadState
@@ -47,9 +51,12 @@ cdef class Batch:
     cdef object fn
     cdef object context             # to run each item in a copy of; None: the runner's own, empty one
     cdef bint spread                # items are tuples of arguments
+    cdef uint64_t count             # of a range's items: how many there are, the first, and from one to the next
+    cdef int64_t first
+    cdef int64_t step               # 0: they come from an iterator
     cdef Word[uint32_t] purges      # Core::purges when it began; another number: nothing more is run
     cdef object lost                # the error of a runner that was dropped, when there is no other; or None
-    cdef bint call_in_copy(self, Cell* cell, PyThreadState* thread) noexcept
+    cdef bint call_in_copy(self, PyObject* item, Cell* cell, PyThreadState* thread) noexcept
 
 
 cdef bint batch_purged(Batch self) noexcept

@@ -1,7 +1,7 @@
 """Maps: many calls of one function, without a job for each; what runs them. The protocol: batch.pxd."""
 
 from cpython.object cimport PyObject, PyTypeObject, inquiry, traverseproc, visitproc
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from ringpool._core.admission cimport make_job
 from ringpool._core.core cimport core_release
@@ -13,6 +13,7 @@ from ringpool._core.python cimport (
     PyContext_Copy,
     PyContext_Enter,
     PyContext_Exit,
+    PyLong_FromLongLong,
     PyObject_Call,
     PyThreadState,
     call,
@@ -42,7 +43,7 @@ cdef class Batch:
     def __dealloc__(self):
         cdef int i
         if self.cells != NULL:
-            _drop(self, self.cells.taken, self.cells.fed.load())
+            _drop(self, self.cells.taken, _filled(self))
             for i in range(SEGMENTS):
                 cells_free(self.cells.segments[i])
             del self.cells
@@ -64,11 +65,11 @@ cdef class Batch:
                 return
             cells.runners.add(1)
 
-    cdef bint call_in_copy(self, Cell* cell, PyThreadState* thread) noexcept:
+    cdef bint call_in_copy(self, PyObject* item, Cell* cell, PyThreadState* thread) noexcept:
         # As _call_item.  A method, which no compiler makes part of the quick way and its frame.
         cdef PyObject* context = PyContext_Copy(<PyObject*>self.context)
         cdef bint entered = context != NULL and PyContext_Enter(context) == 0
-        cdef bint ready = entered and _call_item(self, cell, thread)
+        cdef bint ready = entered and _call_item(self, item, cell, thread)
         if entered:
             PyContext_Exit(context)
         else:
@@ -141,10 +142,11 @@ cdef void batch_run_items(Batch self, uint64_t limit, uint64_t until) noexcept:
     cdef Cell* cell
     cdef uint64_t index = 0
     cdef uint32_t items = 0
+    cdef int64_t step = self.step
     while core.purges.load() == self.purges.load() and _claim(cells, limit, &index):
         cell = cell_of(cells, index)
-        item = cell.object
-        _run_item(self, cell, thread)
+        item = cell.object if step == 0 else _number(self, index)
+        _run_item(self, item, cell, thread)
         if cells.awaited.load() == index:
             gate_wake_this(&core.mapping, &cells.reader)
         if cells.unread.load() and cells.taken <= index:    # else it was taken, and its cell may be gone
@@ -153,7 +155,7 @@ cdef void batch_run_items(Batch self, uint64_t limit, uint64_t until) noexcept:
             own = context_of(thread)
             if not context_is_empty(own):       # the next item must not see what this one set
                 fresh_context()
-        Py_DECREF(item)
+        Py_XDECREF(item)
         items += 1
         if interpreter_calls(thread) or items % SAFE_POINT_JOBS == 0:
             call_quietly(safe_point)
@@ -161,25 +163,33 @@ cdef void batch_run_items(Batch self, uint64_t limit, uint64_t until) noexcept:
             return
 
 
-cdef void _run_item(Batch self, Cell* cell, PyThreadState* thread) noexcept:
+cdef inline PyObject* _number(Batch self, uint64_t index) noexcept:
+    # An item of a range, which the caller owns; NULL, and an exception: no memory.
+    return PyLong_FromLongLong(<int64_t>(<uint64_t>self.first + index * <uint64_t>self.step))
+
+
+cdef void _run_item(Batch self, PyObject* item, Cell* cell, PyThreadState* thread) noexcept:
     # Leaves the reference to the item with the caller.
     cdef bint ready
-    if self.context is None:
-        ready = _call_item(self, cell, thread)
+    if item == NULL:
+        ready = False
+        cell.object = take_exception()
+    elif self.context is None:
+        ready = _call_item(self, item, cell, thread)
     else:
-        ready = self.call_in_copy(cell, thread)
+        ready = self.call_in_copy(item, cell, thread)
     cell.state.store(RETURNED if ready else RAISED)
 
 
-cdef inline bint _call_item(Batch self, Cell* cell, PyThreadState* thread) noexcept:
-    # Puts the outcome into the item's place; False: that is what was raised.
+cdef inline bint _call_item(Batch self, PyObject* item, Cell* cell, PyThreadState* thread) noexcept:
+    # Puts the outcome into the item's cell; False: that is what was raised.
     cdef PyObject* arguments[2]     # the first one is the callee's to write
     cdef PyObject* outcome
     cdef bint ready
     if self.spread:
-        outcome = PyObject_Call(<PyObject*>self.fn, cell.object, NULL)
+        outcome = PyObject_Call(<PyObject*>self.fn, item, NULL)
     else:
-        arguments[1] = cell.object
+        arguments[1] = item
         outcome = call(thread, <PyObject*>self.fn, &arguments[1], 1, NULL)
     ready = outcome != NULL
     if not ready:
@@ -202,7 +212,7 @@ cdef void _discard(Cell* cell) noexcept:
 cdef void batch_stop_claiming(Batch self) noexcept:
     cdef uint64_t claimed = self.cells.claimed.set_bits(ENDED_BIT)
     if not claimed & ENDED_BIT:
-        _drop(self, claimed, self.cells.fed.load())
+        _drop(self, claimed, _filled(self))
 
 
 cdef void batch_give_up_reading(Batch self) noexcept:
@@ -215,11 +225,16 @@ cdef void batch_give_up_reading(Batch self) noexcept:
         i += 1
 
 
+cdef uint64_t _filled(Batch self) noexcept:
+    # The cells before this one may hold something.
+    return self.cells.claimed.load() & ~ENDED_BIT if self.step else self.cells.fed.load()
+
+
 cdef void _drop(Batch self, uint64_t first, uint64_t end) noexcept:
     # What nobody else will look at any more: items, or results that are there.
     cdef PyObject* object
     cdef Cell* cell
-    while first != end:
+    while first < end:
         cell = cell_of(self.cells, first)
         object = cell.object
         cell.object = NULL
@@ -238,9 +253,9 @@ cdef clearproc inherited_clear
 cdef int _traverse(Batch self, visitproc visit, void* arg) noexcept:
     cdef int stop = inherited_traverse(<PyObject*>self, visit, arg)
     cdef uint64_t i = self.cells.taken
-    cdef uint64_t fed = self.cells.fed.load()
+    cdef uint64_t end = _filled(self)
     cdef Cell* cell
-    while not stop and i != fed:
+    while not stop and i < end:
         cell = cell_of(self.cells, i)
         if cell.object != NULL:
             stop = visit(cell.object, arg)

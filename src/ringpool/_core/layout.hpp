@@ -257,8 +257,10 @@ struct Cells {
     std::uint64_t mask = 0;                     // of the only segment; 0: segments of 64, 128, 256, ...
 };
 
-// Not zeroed: nobody looks at a cell before its item is fed.
-inline Cell *cells_alloc(std::size_t n) noexcept { return static_cast<Cell *>(std::malloc(n * sizeof(Cell))); }
+// empty: what nobody fills takes no memory.  Else nobody looks at a cell before its item is in it.
+inline Cell *cells_alloc(std::size_t n, bool empty) noexcept {
+    return static_cast<Cell *>(empty ? std::calloc(n, sizeof(Cell)) : std::malloc(n * sizeof(Cell)));
+}
 inline void cells_free(Cell *cells) noexcept { std::free(cells); }
 
 // ---- engine.pxd ----------------------------------------------------------

@@ -385,7 +385,7 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
     bint object_put(Objects*, PyObject*) noexcept
     void list_above(Objects*, const Standing*, const Standing*) noexcept
     bint objects_copy(const Objects*, Objects*) noexcept
-    Cell* cells_alloc(size_t) noexcept
+    Cell* cells_alloc(size_t, bint) noexcept
     void cells_free(Cell*) noexcept
     unsigned int log2_of(uint64_t) noexcept
     const uint64_t ENDED_BIT

@@ -37,6 +37,7 @@ from ringpool._core.layout cimport (
     cells_alloc,
     cells_free,
     has_spare_processor,
+    log2_of,
     now_ns,
 )
 from ringpool._core.parking cimport deadline_of, gate_enter, gate_leave, sleep_until_woken
@@ -89,7 +90,12 @@ cdef class BatchResults:
         self.batch.purges.store(core.purges.load())
         self.batch.fn = fn
         self.batch.spread = len(iterables) != 1
-        self.iterator = zip(*iterables) if self.batch.spread else iter(iterables[0])
+        if self.batch.spread:
+            self.iterator = zip(*iterables)
+        elif _counts(self.batch, iterables[0]):
+            self.iterator = iterables[0]
+        else:
+            self.iterator = iter(iterables[0])
         if core.copies_context and not context_is_empty(context_of(current_thread_state())):
             self.batch.context = <object>PyContext_CopyCurrent()
             Py_DECREF(<PyObject*>self.batch.context)
@@ -285,22 +291,61 @@ cdef int _raise_purged(Batch batch) except -1:
 
 # ---- the feeder ------------------------------------------------------------------------
 
+cdef bint _counts(Batch batch, iterable):
+    # Whether whoever runs an item is to make it: those of a range, if they fit.
+    if type(iterable) is not range or not iterable:
+        return False
+    try:
+        batch.count = len(iterable)
+        batch.first = iterable[len(iterable) - 1]       # so the others fit as well
+        batch.first = iterable.start
+        batch.step = iterable.step
+    except OverflowError:
+        return False
+    return True
+
+
+cdef int _feed_numbers(BatchResults self, Engine engine, uint64_t limit, int64_t patience) except -1:
+    cdef Batch batch = self.batch
+    cdef Cells* cells = batch.cells
+    cdef uint64_t fed = cells.fed.relaxed()
+    cdef uint64_t end = fed + min(limit, batch.count - fed)
+    cdef uint64_t i = fed
+    while i < end:
+        if _new_cell(cells, i, True) == NULL:
+            raise MemoryError
+        i = end if cells.mask else (<uint64_t>2 << log2_of(i + FIRST_SEGMENT)) - FIRST_SEGMENT     # the next segment's
+    cells.fed.store(end)
+    if end == batch.count:
+        self.iterator = None
+    while fed < end and _lacks_runner(batch):
+        _submit_runner(batch, engine, patience)
+        fed += 1
+    return 0
+
+
+cdef inline bint _lacks_runner(Batch batch) noexcept:
+    cdef Core* core = batch.core
+    return batch.cells.runners.load() < core.max_workers.load() or ring_is_closed(&core.ring)
+
+
 cdef int _feed(BatchResults self, Engine engine, uint64_t limit, int64_t patience) except -1:
     # Publishes every item before it asks for the next, which may wait for what
     # this one does.  `patience`: until when a runner waits for room in the queue.
     cdef Batch batch = self.batch
     cdef Cells* cells = batch.cells
-    cdef Core* core = batch.core
     cdef PyObject* item
     cdef PyObject* iterator = <PyObject*>self.iterator
     cdef Cell* cell
     cdef uint64_t fed = cells.fed.relaxed()
+    if batch.step:
+        return _feed_numbers(self, engine, limit, patience)
     while limit:
         item = next_of(iterator)
         if item == NULL:
             self.iterator = None
             return -1 if PyErr_Occurred() != NULL else 0
-        cell = _new_cell(cells, fed)
+        cell = _new_cell(cells, fed, False)
         if cell == NULL:
             Py_DECREF(item)
             raise MemoryError
@@ -309,25 +354,25 @@ cdef int _feed(BatchResults self, Engine engine, uint64_t limit, int64_t patienc
         cell.state.set(EMPTY)
         fed += 1
         cells.fed.store(fed)
-        if cells.runners.load() < core.max_workers.load() or ring_is_closed(&core.ring):
+        if _lacks_runner(batch):
             _submit_runner(batch, engine, patience)
         limit -= 1
     return 0
 
 
-cdef Cell* _new_cell(Cells* cells, uint64_t index) noexcept:
+cdef inline Cell* _new_cell(Cells* cells, uint64_t index, bint empty) noexcept:
     # NULL: no memory.
     cdef uint64_t j = index + FIRST_SEGMENT
     cdef unsigned int segment = 0
     if cells.mask:
         if index == 0:
-            cells.segments[0] = cells_alloc(cells.mask + 1)
+            cells.segments[0] = cells_alloc(cells.mask + 1, empty)
             if cells.segments[0] == NULL:
                 return NULL
     elif not j & (j - 1):
         while <uint64_t>FIRST_SEGMENT << segment < j:
             segment += 1
-        cells.segments[segment] = cells_alloc(j)
+        cells.segments[segment] = cells_alloc(j, empty)
         if cells.segments[segment] == NULL:
             return NULL
     return cell_of(cells, index)
