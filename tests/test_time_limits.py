@@ -70,13 +70,13 @@ def test_the_queues_timeout_is_for_jobs_that_do_not_say(gate):
 
 
 def test_the_deadline_ends_a_job_that_has_not_started(queue, gate):
-    """It counts as expired, since nothing of it was run; its place is kept until a worker comes by."""
+    """It counts as expired, since nothing of it was run, and its place is free."""
     queue.submit(gate)
     ran = []
     future = queue.submit(Job(ran.append, 1, deadline=SHORT))
     assert isinstance(future.exception(WAIT), JobTimeout)
     stats = queue.stats()
-    assert (stats.expired, stats.queued, stats.timed_out) == (1, 0, 0)
+    assert (stats.expired, stats.queued, stats.timed_out, stats.levels) == (1, 0, 0, {})
     gate.open()
     assert queue.wait(WAIT)
     assert ran == []

@@ -2,7 +2,6 @@
 
 import math
 import threading
-from collections.abc import Callable
 from concurrent.futures import CancelledError
 from functools import partial
 from time import monotonic_ns
@@ -103,10 +102,6 @@ class Plan:
 
     # ---- from submit to start -----------------------------------------------------
 
-    def callbacks(self) -> tuple[Callable[[Future[Any]], object], ...]:
-        """What its future is to call at its end, from the first."""
-        return (self._hasten,) if self.job.delay or self.retry else ()
-
     def watch(self, future: Future[Any]) -> None:
         """After the job was queued: have it ended in time, its timers with it, and *on_done* told."""
         settings = self.queue._settings
@@ -124,11 +119,6 @@ class Plan:
     def _call_at(self, future, due, call):
         timer = call_at(self.queue, due, partial(call, future))
         future.add_done_callback(partial(_call_off, self.queue, timer))
-
-    def _hasten(self, future):
-        # Ended before it was due: its place is to be cleared now, not then. In an attempt, it has none.
-        if self.running is None:
-            core.make_due(self.queue, future)
 
     def verdict(self, waited: float) -> Any:
         """May it start? None: yes; a float: nothing may for so many seconds; else (expired, the error to end in)."""

@@ -82,7 +82,7 @@ class Stats:
     """
     Of the queued that are due, how many wait, by level; plain calls are of level 0.
 
-    Where jobs have an order of their own, those that were cancelled count until a worker comes by.
+    Where jobs have an order of their own, plain calls that were cancelled count until a worker comes by.
     """
     oldest: float | None
     """

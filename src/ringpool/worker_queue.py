@@ -47,7 +47,7 @@ class WorkerQueue(Engine):
         workers: threads at the most; started as jobs need them.
         capacity: jobs that may be queued, those not due yet included and those
             that run not. When that many are, *overflow* says what happens. A
-            cancelled job keeps its place until a worker comes by.
+            plain call that was cancelled keeps its place until a worker comes by.
         name: of the queue, in errors and, before ``_0``, ``_1``, …, of its
             threads; None: ``WorkerQueue-0`` and so on.
         context: ``"copy"`` runs each job in a copy of the submitter's
@@ -341,7 +341,7 @@ class WorkerQueue(Engine):
         future = core.submit_planned(
             self, plan, job.priority, lane, None if plan.key is None else plan.key.value,
             now() + int(job.delay * 1e9) if job.delay else 0,
-            settings.judges or plan.expires is not None, prefers, deadline, *plan.limits, plan.callbacks(),
+            settings.judges or plan.expires is not None, prefers, deadline, *plan.limits,
         )  # fmt: skip
         if not plan.went_elsewhere:
             plan.watch(future)
@@ -381,9 +381,9 @@ class WorkerQueue(Engine):
         Ends when the queue is stopped and everything accepted has been handed
         out, so do not read it to the end in a job of this queue. Every future
         comes out once: iterators from several calls, in several threads, share
-        them. A cancelled one comes out when a worker, or stop_now(), gets to
-        its place, a late one when its function has ended; one that *overflow*
-        kept out of the queue does not.
+        them. A cancelled plain call comes out when a worker, or stop_now(),
+        gets to its place, a late job when its function has ended; one that
+        *overflow* kept out of the queue does not.
 
         Memory stays bounded on either side of the first call. Before it, the
         last *keep_results* finished futures are kept and older ones forgotten;

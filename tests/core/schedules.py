@@ -23,6 +23,7 @@ import job_faults
 
 PUT, FULL, CLOSED, NO_MEMORY = range(4)
 TAKEN, NOTHING_READY, RAN, STARTED, ENDED, ASKED_TO_END, SHELF_TAKEN, STOP_ASKED, SHELF_SHUT, QUIET = range(10, 20)
+LEFT, CLEARED = 20, 21
 CLOSE, STOP_NOW, EXIT, CANCEL_ALL = range(4)
 FOR_EVER = 1 << 62
 PRODUCERS = 64
@@ -79,9 +80,13 @@ def faults(case, ended, accepted, taken, history, jobs, books, seen):
         return
     puts = {item: (begin, end) for what, item, begin, end in history if what == PUT}
     takes, times = {}, {}  # the first of each job, and how many
+    left = set()  # by who has ended them
     for what, item, begin, end in history:
         if what == TAKEN:
             times[item] = times.get(item, 0) + 1
+        elif what == LEFT:
+            left.add(item)
+        if what == TAKEN or what == LEFT:
             takes.setdefault(item, (begin, end))
         elif what == NO_MEMORY:
             yield f"no memory for {item}"
@@ -107,7 +112,7 @@ def faults(case, ended, accepted, taken, history, jobs, books, seen):
         mine = {item: span for item, span in puts.items() if key_of(item, case["keys"]) == key}
         yield from at_once(mine, [(begin, end, item) for what, item, begin, end in history if what == RAN])
         if not case["delay"] and not (handed and case["how"] == STOP_NOW):
-            yield from out_of_order(mine, takes)
+            yield from out_of_order({item: mine[item] for item in mine.keys() - left}, takes)
     if not handed and not case["keys"] and not case["planned"]:
         if any(broken for _, broken in taken):
             yield f"order of one producer's numbers broken: {taken}"
@@ -136,6 +141,7 @@ def begun_too_late(jobs, history):
     shut = min((end for what, _, _, end in history if what == SHELF_SHUT), default=ANY)
     quiet = min((end for what, _, _, end in history if what == QUIET), default=ANY)
     planned = {job.item for job in jobs if job.planned}
+    cleared = {item: end for what, item, _, end in history if what == CLEARED}  # the last time
     for what, item, _, end in history:
         if what == ENDED:
             ended[item] = min(end, ended.get(item, ANY))
@@ -152,6 +158,8 @@ def begun_too_late(jobs, history):
             yield f"{item} was started after stop_now()"
         elif what == SHELF_TAKEN and item and begin > shut:
             yield f"{item} was taken from a shelf that is shut"
+        elif what == SHELF_TAKEN and begin > cleared.get(item, ANY):
+            yield f"{item} was still on the shelf after its end"
 
 
 def out_of_order(puts, takes):

@@ -19,14 +19,23 @@ without LOCKED (308); no tombstone, or one of a job that ran (0). Of the rig its
 
 Of timers, the end and the rest: come_again without its second look (9 685), or without one at the request (865), at
 stop_asked (296), at it under the lock (107), or at `hurried` (8 591); a key that is free between two attempts (a
-crash); hasten() that tells nobody (423); what is due (0), what comes again (129) or a hold (4) that does not tell the
+crash); what is due (0), what comes again (129) or a hold (4) that does not tell the
 timekeeper; what was made due that is told to nobody (4); timers that nobody counts (254), or whose purge frees no key
 (11 068); a purge that does not look at stop_asked (982), does not wake who waits for a key (359), ends before a claimed
 position (3 247), or follows the other way round (221); a worker that does not look at stop_asked (305), a hold that
 does not (328), a stop that wakes no sleeper (221); a job counted as dealt with before it is (0), an end that is told to
 nobody (0), `unfinished` without the shelf's lock (635).
 
-Not seen: come_again of an attempt that is due at once and tells nobody (the worker looks itself), a close that does not
+Of what ends while it waits: not taken off the shelf at all (423), or not from behind its key (176), from its lane (26);
+arrival (26) or time (374) that the shelf does not note; a key that is not free then (80); counted off though a worker has
+it (0); counted as waiting for ever (26); without the shelf's lock (a run without end); a shelf that does not look whether
+something can start (857); nobody told that waits for room (122), the end (3 715), or to leave (821), or that waits behind
+its key (in none of 20 000; 463 in a test of its own); come_again (9 685) or a hold (80) without the second look.
+
+These seeds are of the schedules as they were then.
+
+Not seen: a job taken out of a timer, or its lane, for another that has the same time or arrival, which there are none of
+here; come_again of an attempt that is due at once and tells nobody (the worker looks itself), a close that does not
 tell the timekeeper (whoever deals with the last job does, too), and `unfinished` with what was accepted read first,
 since nobody asks here before the close.
 
@@ -42,7 +51,7 @@ from pathlib import Path
 
 import pytest
 
-STOP_NOW = 1  # of the ways in which a queue ends there
+CLOSE, STOP_NOW = 0, 1  # of the ways in which a queue ends there
 PROGRAM = Path(__file__).with_name("schedules.py")
 
 
@@ -71,3 +80,11 @@ def test_stop_now_finds_what_leaves_the_ring_while_it_purges(scheduled):
     """
     few = {"capacity": 4, "producers": 1, "workers": 1, "n": 2, "meddlers": 0, "ready": False, "meet": False}
     run(scheduled, 5_000, **few, planned=True, again=0, delay=0, holds=0, sleeps=False, close_early=True, how=STOP_NOW)
+
+
+def test_who_waits_behind_a_key_is_told_when_its_holder_ends(scheduled):
+    """
+    While that waits to be tried again, and nothing else is left that would wake a worker: seed 463, if nobody is told.
+    """
+    few = {"capacity": 8, "producers": 1, "n": 6, "keys": 1, "meddlers": 2, "ready": False, "meet": False, "holds": 0}
+    run(scheduled, 3_000, **few, planned=True, again=2, delay=1000, sleeps=False, close_early=True, how=CLOSE)

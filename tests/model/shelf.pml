@@ -76,7 +76,7 @@
 #define AGAIN_ASKED 28
 #define AGAIN_SET 29
 #define AGAIN_LOOK 30
-#define AGAIN_HASTEN 31
+#define AGAIN_TAKE_OUT 31
 #define RESOLVE_A 32
 #define FREE 33                 /* producers */
 #define ADD 34
@@ -185,11 +185,10 @@ inline wake_all() {
 #define STOPS stop_asked
 #endif
 
-inline hasten() {               /* under the lock */
-    if
-    :: a == TIMER -> a = LANE; look(); n[TELL] = 1
-    :: else
-    fi
+#define WAITS (a == TIMER || a == LANE)
+
+inline take_out() {             /* under the lock, if A waits */
+    a = NOWHERE; look(); n[TELL] = n[TELL] || runnable
 }
 
 proctype Threads() {
@@ -295,9 +294,10 @@ proctype Threads() {
             shelf_lock = false; a = LANE; look();
             n[TELL] = n[TELL] || runnable
         }
-    :: atomic { AT(AGAIN_LOOK) && A_WAS_CANCELLED -> STEP(AGAIN_LOOK, AGAIN_HASTEN) }
+    :: atomic { AT(AGAIN_LOOK) && A_WAS_CANCELLED -> STEP(AGAIN_LOOK, AGAIN_TAKE_OUT) }
     :: atomic { AT(AGAIN_LOOK) && !A_WAS_CANCELLED -> STEP(AGAIN_LOOK, AFTER_JOB) }
-    :: atomic { AT(AGAIN_HASTEN) && UNLOCKED -> STEP(AGAIN_HASTEN, AFTER_JOB); hasten() }
+    :: atomic { AT(AGAIN_TAKE_OUT) && UNLOCKED && WAITS -> STEP(AGAIN_TAKE_OUT, DONE); take_out() }
+    :: atomic { AT(AGAIN_TAKE_OUT) && UNLOCKED && !WAITS -> STEP(AGAIN_TAKE_OUT, AFTER_JOB) }
     :: atomic { AT(RESOLVE_A) -> STEP(RESOLVE_A, DONE); a_state = ENDED; a = NOWHERE }
 
 #ifdef ELASTIC
@@ -372,7 +372,7 @@ proctype Threads() {
             quiet = false
         }
 #else
-    /* A time has come; not to whom has ended, or it might help a hasten() that is missing. */
+    /* A time has come; not to whom has ended, or it might help a take_out() that is missing. */
     :: atomic { a == TIMER && UNLOCKED && a_state == PENDING -> a = LANE; look(); n[TELL] = 1 }
 #endif
 
@@ -419,7 +419,30 @@ leave:
 active proctype Canceller() {
     if
     :: atomic { a_state == PENDING -> a_state = ENDED };
-        atomic { UNLOCKED -> hasten() }
+        if
+        :: atomic { UNLOCKED && WAITS -> take_out() };
+#ifdef TIMEKEEPER
+            resolved++;                                         /* has_left */
+#endif
+#ifndef BUG_LETS_NOBODY_GO
+            if                                                  /* let_go_if_drained */
+            :: atomic { UNLOCKED && closed && EMPTY -> skip };
+                wake_all()
+            :: atomic { UNLOCKED && !(closed && EMPTY) -> skip }
+            fi;
+#endif
+#ifdef TIMEKEEPER
+            atomic {                                            /* tell_if_quiet */
+                if
+                :: NOTHING_UNFINISHED -> quiet = false; clock = clock || closed
+                :: else
+                fi
+            }
+#else
+            skip
+#endif
+        :: atomic { UNLOCKED && !WAITS -> skip }
+        fi
     :: atomic { a_state == RUNNING -> a_asked = true }
     :: true
     fi

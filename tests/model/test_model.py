@@ -46,6 +46,7 @@ CLEAN = {
     "workers-that-leave-shared": "shelf ELASTIC SHARED RETRY PRODUCERS=1 JOBS=2",
     "cancel-and-stop-now": f"shelf RETRY CANCEL STOP_NOW {SMALLER}",
     "timekeeper": f"shelf TIMEKEEPER RETRY STOP_LAST {SMALLER}",
+    "timekeeper-cancel": "shelf SHARED TIMEKEEPER RETRY CANCEL STOP_LAST PRODUCERS=1 WORKERS=2 JOBS=2",
     "results": RESULTS,
 }
 
@@ -73,6 +74,7 @@ PLANTED = {
     "TIMER_FORGOTTEN": (f"shelf RETRY {SMALLER}", WRONG),
     "COME_AGAIN_IGNORES_STATE": (f"shelf RETRY CANCEL {SMALLER}", LOST),
     "COME_AGAIN_IGNORES_STOP": (f"shelf RETRY STOP_NOW {SMALLER}", LOST),
+    "LETS_NOBODY_GO": (f"shelf RETRY CANCEL {SMALLER}", LOST),
     "DRAINED_STAY": (f"shelf ELASTIC RETRY {TINY}", WRONG),
     "COUNTED_WITHOUT_LOOK": (f"shelf ELASTIC RETRY {TINY}", WRONG),
     "LEAVER_WAKES_NOBODY": (f"shelf ELASTIC RETRY {TINY}", LOST),

@@ -33,6 +33,7 @@ from ringpool._core._rig_jobs cimport (
     job_end_unstarted,
     job_meet,
     job_start,
+    job_take_out_if_ended,
     jobs_free,
     jobs_new,
     make_known,
@@ -229,10 +230,11 @@ cdef inline void _run(Core* core, Worker* me, uint64_t item, Plan* plan, Took* t
         if job.held < job.holds:
             job.held += 1
             if shelf_put_back(core, &place, HOLD_NS):
+                job_take_out_if_ended(job, core, item)
                 return
         core.shelf.judging.sub(1)
     if from_shelf and core.stop_asked.load():
-        job_end_unstarted(job, core, item, CANCELLED_AND_NOTIFIED)
+        job_end_unstarted(job, item, CANCELLED_AND_NOTIFIED)
     gate_wake_one(&core.room)
     if not job_start(job, item, begin):
         core.unrun.tombstones.sub(1)
@@ -244,8 +246,10 @@ cdef inline void _run(Core* core, Worker* me, uint64_t item, Plan* plan, Took* t
         ends(begin, RAN, item)
     if delay >= 0:
         shelf_put_down(core, &place, True)
-        if not shelf_come_again(core, &place, delay, &job.word, &job.extension.wish.due):
+        if not shelf_come_again(core, &place, delay, &job.word):
             _resolve(core, job, item)
+        else:
+            job_take_out_if_ended(job, core, item)
         return
     if number < took.next_of[producer]:
         took.broken += 1
@@ -259,7 +263,7 @@ cdef inline void _run(Core* core, Worker* me, uint64_t item, Plan* plan, Took* t
 
 cdef inline void _resolve(Core* core, Job* job, uint64_t item) noexcept nogil:
     # As resolve().
-    job_end_unstarted(job, core, item, CANCELLED_AND_NOTIFIED)
+    job_end_unstarted(job, item, CANCELLED_AND_NOTIFIED)
     core.unrun.tombstones.sub(1)
     core.removed.add(1)
     gate_wake_one(&core.room)
@@ -366,7 +370,7 @@ cdef inline void _cancel_all(Core* core, Plan* plan) noexcept nogil:
     cdef uint64_t i
     for i in range(plan.n * plan.producers):
         if until_known(&plan.job[i]) == ACCEPTED:
-            job_cancel(&plan.job[i], core, item_of(plan, i))
+            job_cancel(&plan.job[i], item_of(plan, i))
 
 
 cdef inline void _wait_until_quiet(Core* core) noexcept nogil:

@@ -7,6 +7,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libcpp cimport bool
 from libcpp.vector cimport vector
 
+from ringpool._core.core cimport has_left
 from ringpool._core.jobword cimport (
     ASKED,
     CANCELLED_AND_NOTIFIED,
@@ -20,7 +21,6 @@ from ringpool._core.jobword cimport (
     RUNNING,
     UNDER_CONDITION,
     UNREAD,
-    WATCHED,
     Settling,
     has_ended,
     word_add_callback,
@@ -49,14 +49,16 @@ from ringpool._core.layout cimport (
     Waiter,
     Word,
     Worker,
+    core_of,
 )
 from ringpool._core.parking cimport gate_enter, gate_leave
-from ringpool._core.shelf cimport shelf_hasten
+from ringpool._core.shelf cimport shelf_take_out
 
 cdef extern from "rig.hpp" namespace "ringpool" nogil:
     const uint64_t PRODUCERS, MEDDLERS
     const uint32_t ACCEPTED, TURNED_AWAY
     const int TAKEN, NOTHING_READY, RAN, STARTED, ENDED, ASKED_TO_END, SHELF_TAKEN, STOP_ASKED, SHELF_SHUT, QUIET
+    const int LEFT, CLEARED
 
     cdef cppclass Waiters "std::vector<ringpool::Waiter *>":
         size_t size() noexcept
@@ -105,12 +107,12 @@ cdef extern from "rig.hpp" namespace "ringpool" nogil:
     uint32_t until_known(Job*) noexcept
 
 cdef enum Act:                  # what a meddler does with a job
-    CANCEL, EXPIRE, WAIT, WAIT_A_WHILE, WAIT_AS_OTHERS_DO, ADD_CALLBACK, RUN_HERE, RUN_NOW, NOTHING, SET_RESULT
+    CANCEL, EXPIRE, WAIT, WAIT_A_WHILE, WAIT_AS_OTHERS_DO, ADD_CALLBACK, RUN_HERE, NOTHING, SET_RESULT
 
 
 cdef inline void job_begin(Job* job, Core* core) noexcept nogil:
-    # As make_job() and submit_planned(): one that may be due later has a callback, which hastens it.
-    job.word.set(OWNED | PENDING | (WATCHED if job.planned else 0))
+    # As make_job().
+    job.word.set(OWNED | PENDING)
     job.unrun = &core.unrun
 
 
@@ -141,7 +143,25 @@ cdef inline bint job_settle(Job* job, uint64_t item, uint32_t allowed, uint32_t 
         job.waiters.clear()
         job.condition.unlock()
     _has_ended(job, item, begin, outcome, state & PHASE)
+    if state & PHASE == PENDING and job.planned:
+        job_take_out(job, core_of(job.unrun), item)
+        ends(begins(), CLEARED, item)
     return True
+
+
+cdef inline void job_take_out(Job* job, Core* core, uint64_t item) noexcept nogil:
+    # As take_out.
+    cdef uint64_t begin = begins()
+    if shelf_take_out(core, <PyObject*>item, &job.extension.wish):
+        ends(begin, LEFT, item)
+        core.unrun.tombstones.sub(1)
+        has_left(core)
+
+
+cdef inline void job_take_out_if_ended(Job* job, Core* core, uint64_t item) noexcept nogil:
+    if has_ended(job.word.load()):
+        job_take_out(job, core, item)
+        ends(begins(), CLEARED, item)
 
 
 cdef inline void _has_ended(Job* job, uint64_t item, uint64_t begin, uint64_t outcome, uint32_t phase) noexcept nogil:
@@ -151,21 +171,19 @@ cdef inline void _has_ended(Job* job, uint64_t item, uint64_t begin, uint64_t ou
     job.ended_from = phase
 
 
-cdef inline void job_call_back(Job* job, Core* core, uint64_t item) noexcept nogil:
+cdef inline void job_call_back(Job* job) noexcept nogil:
     # As future_run_callbacks, by who has settled it loudly.
     cdef Objects callbacks
     cdef size_t i
     word_take_callbacks(&job.word, &job.extension, callbacks)
     for i in range(callbacks.size()):
         job.called[<uint64_t>callbacks[i] - 1] += 1
-    if job.planned:
-        shelf_hasten(core, <PyObject*>item, &job.extension.wish.due)
 
 
-cdef inline bint job_end_unstarted(Job* job, Core* core, uint64_t item, uint32_t phase) noexcept nogil:
+cdef inline bint job_end_unstarted(Job* job, uint64_t item, uint32_t phase) noexcept nogil:
     if not job_settle(job, item, 1 << PENDING, phase, 0 if phase & PHASE != FINISHED else MEDDLERS + 1):
         return False
-    job_call_back(job, core, item)
+    job_call_back(job)
     return True
 
 
@@ -204,7 +222,7 @@ cdef inline int64_t job_attempt(Job* job, Core* core, Worker* me, uint64_t item)
         _has_ended(job, item, begin, outcome, RUNNING)
     else:
         job_settle(job, item, 1 << RUNNING, FINISHED | failed, outcome)
-        job_call_back(job, core, item)          # of one settled by hand as well
+        job_call_back(job)                      # of one settled by hand as well
     return -1
 
 
@@ -226,9 +244,9 @@ cdef inline bint _is_wanted_no_more(Job* job, Core* core) noexcept nogil:
 
 # ---- others ----------------------------------------------------------------------
 
-cdef inline void job_cancel(Job* job, Core* core, uint64_t item) noexcept nogil:
+cdef inline void job_cancel(Job* job, uint64_t item) noexcept nogil:
     cdef uint64_t begin = begins()
-    while not job_end_unstarted(job, core, item, CANCELLED_AND_NOTIFIED):
+    while not job_end_unstarted(job, item, CANCELLED_AND_NOTIFIED):
         if word_ask(&job.word, &job.unrun):
             break
     ends(begin, ASKED_TO_END, item)
@@ -277,12 +295,12 @@ cdef inline void job_meet(
     cdef uint64_t begin
     cdef bint kept
     if act == CANCEL:
-        job_cancel(job, core, item)
+        job_cancel(job, item)
     elif act == SET_RESULT:
         if job_settle(job, item, 1 << PENDING | 1 << RUNNING, FINISHED, number + 1):
-            job_call_back(job, core, item)
+            job_call_back(job)
     elif act == EXPIRE:
-        job_end_unstarted(job, core, item, FINISHED | FAILED | EXPIRED)
+        job_end_unstarted(job, item, FINISHED | FAILED | EXPIRED)
     elif act == WAIT or act == WAIT_A_WHILE:
         job_wait(job, item, FOREVER if act == WAIT else NOW, seen)
     elif act == WAIT_AS_OTHERS_DO:
@@ -296,5 +314,3 @@ cdef inline void job_meet(
         if job_start(job, item, begin):
             core.unrun.tombstones.add(1)
             job_attempt(job, core, me, item)
-    elif act == RUN_NOW and job.planned:
-        shelf_hasten(core, <PyObject*>item, &job.extension.wish.due)

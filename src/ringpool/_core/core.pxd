@@ -3,7 +3,7 @@
 from cpython.object cimport PyObject, PyTypeObject
 from libc.stdint cimport uint32_t, uint64_t
 
-from ringpool._core.layout cimport Core, relax
+from ringpool._core.layout cimport Core, Entry, relax
 from ringpool._core.parking cimport gate_wake_all, gate_wake_one, wake_all
 from ringpool._core.python cimport Py_DECREF, Py_INCREF
 from ringpool._core.ring cimport (
@@ -17,7 +17,15 @@ from ringpool._core.ring cimport (
     ring_put,
     ring_take,
 )
-from ringpool._core.shelf cimport ANY, accepted, shelf_close, take_unstarted, tell_if_runnable
+from ringpool._core.shelf cimport (
+    ANY,
+    accepted,
+    let_go_if_drained,
+    shelf_close,
+    shelf_take_out,
+    take_unstarted,
+    tell_if_runnable,
+)
 
 
 cdef inline Core* core_new(
@@ -103,6 +111,23 @@ cdef inline void tell_if_quiet(Core* core) noexcept nogil:
         if ring_is_closed(&core.ring):
             gate_wake_all(&core.readers)
             core.clock.parker.unpark()
+
+
+cdef inline void has_left(Core* core) noexcept nogil:
+    # A job that was delivered, and not run, waits no more: its place is free, and so is its key.
+    core.removed.add(1)
+    gate_wake_one(&core.room)
+    tell_if_runnable(core)
+    let_go_if_drained(core)                     # closed meanwhile
+    tell_if_quiet(core)
+
+
+cdef inline void take_out(Core* core, PyObject* job, Entry* wish) noexcept:
+    # What has ended while it waited gives its place back, unless it is taken; the caller has a reference to it.
+    if shelf_take_out(core, job, wish):
+        core.unrun.tombstones.sub(1)
+        deliver(core, job)
+        has_left(core)
 
 
 cdef inline void purge_begin(Core* core) noexcept nogil:

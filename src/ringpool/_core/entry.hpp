@@ -1,4 +1,4 @@
-// What the shelf holds: jobs, their lanes, and what is called at a time.
+// What the shelf holds: jobs, and their lanes.
 //
 // Keys.  Of the jobs of one key one at a time is in a lane, runs, or waits to
 // be tried again; the others stand behind it in the order of their arrival.
@@ -26,7 +26,7 @@ struct Entry {
     std::int32_t level = 0;
     std::uint32_t lane = 0;
     std::int32_t prefers = -1;      // number of the worker that it would like
-    std::uint64_t *noted = nullptr; // where its arrival is noted, for who looks for the job; part of that
+    Entry *noted = nullptr;         // where arrival and due time are noted, for who looks for the job; NULL: a plain one
     bool keyed = false;
     bool holds_key = false;
     bool nested = false;            // it runs in place of one that waits for it, and takes no worker of its own
@@ -49,11 +49,6 @@ struct Lane {
         levels[0];
         spare = levels.extract(levels.begin());
     }
-};
-
-struct Call {
-    _object *function = nullptr;    // owned
-    std::uint64_t id = 0;
 };
 
 constexpr std::int64_t SOON_NS = 10'000'000;        // when there is no memory to go on: try again after this

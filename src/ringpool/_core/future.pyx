@@ -7,6 +7,7 @@ from concurrent.futures import CancelledError, InvalidStateError
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint32_t
 
+from ringpool._core.core cimport take_out
 from ringpool._core.jobword cimport (
     ASKED,
     CANCELLED,
@@ -32,7 +33,7 @@ from ringpool._core.jobword cimport (
     word_take_callbacks,
     word_watch,
 )
-from ringpool._core.layout cimport FOREVER, NOW, Extension, Objects, Waiter, objects_copy
+from ringpool._core.layout cimport FOREVER, NOW, Extension, Objects, Unrun, Waiter, core_of, objects_copy
 from ringpool._core.parking cimport deadline_of, gate_leave, gate_wake_all, sleep_until_woken
 from ringpool._core.python cimport Py_DECREF, Py_INCREF, Py_XDECREF, hand_over, track_late
 
@@ -282,6 +283,7 @@ cdef bint future_settle(FutureBase self, uint32_t allowed, uint32_t phase, PyObj
     # right.  Takes over the reference to outcome when it returns True.
     cdef uint32_t state
     cdef Settling step
+    cdef Unrun* unrun
     condition = None
     while True:
         step = word_lock_to_settle(&self.state, allowed, condition is not None, &state)
@@ -297,7 +299,8 @@ cdef bint future_settle(FutureBase self, uint32_t allowed, uint32_t phase, PyObj
     if outcome != NULL:
         track_late(<PyObject*>self)
         hand_over(outcome)
-    word_settle(&self.state, state, phase, self.unrun, extension_of(self))
+    unrun = self.unrun
+    word_settle(&self.state, state, phase, unrun, extension_of(self))
 
     if condition is not None:
         _tell_waiters(self, phase)
@@ -308,6 +311,9 @@ cdef bint future_settle(FutureBase self, uint32_t allowed, uint32_t phase, PyObj
         finally:
             condition.release()
     if state & PHASE == PENDING:
+        if unrun != NULL and is_planned(self):
+            # its function, the plan, refers to the pool, which has the Core
+            take_out(core_of(unrun), <PyObject*>self, &extension_of(self).wish)
         future_drop_call(self)
     return True
 

@@ -82,7 +82,7 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         int32_t level
         uint32_t lane
         int32_t prefers
-        uint64_t* noted
+        Entry* noted
         bint keyed
         bint holds_key
         bint nested
@@ -91,6 +91,12 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
     cdef cppclass Call:
         PyObject* function
         uint64_t id
+
+    cdef cppclass Calls:
+        uint64_t number() noexcept
+        bint first(int64_t, int64_t*, Call*) noexcept
+        PyObject* drop(int64_t, uint64_t) noexcept
+        void put_off(int64_t, uint64_t, int64_t) noexcept
 
     cdef cppclass Lane:
         uint32_t running
@@ -122,6 +128,7 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         uint64_t arrivals
         int64_t held_until
         bint shut
+        Calls calls
         Word[uint64_t] direct
         Word[uint64_t] waiting
         Word[uint64_t] delayed
@@ -145,16 +152,12 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         bint pick_oldest(uint32_t, Entry*) noexcept
         bint pick_any(Entry*) noexcept
         bint pick_later(Entry*) noexcept
+        bint take_out(const Entry&, PyObject*) noexcept
         bint rerank(PyObject*, int32_t) noexcept
         bint delay(const Entry&, bool*) noexcept
         bint hold(int64_t) noexcept
-        bint hasten(PyObject*, int64_t, bool*) noexcept
         uint32_t make_due(int64_t) noexcept
-        uint64_t number_call() noexcept
         bint set_call(int64_t, const Call&, bool*) noexcept
-        bint first_call(int64_t, int64_t*, Call*) noexcept
-        PyObject* drop_call(int64_t, uint64_t) noexcept
-        void put_off(int64_t, uint64_t, int64_t) noexcept
         void sweep(bint (*)(PyObject*) noexcept, Objects*) noexcept
         bint count_levels(Levels*, int64_t*) noexcept
         void list(Objects*) noexcept

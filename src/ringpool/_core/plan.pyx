@@ -35,7 +35,7 @@ from ringpool._core.shelf cimport (
     tell_if_runnable,
     tell_workers,
 )
-from ringpool._core.planned cimport come_again, hasten
+from ringpool._core.planned cimport come_again
 from ringpool._core.resolve cimport settle_unrun
 from ringpool._core.worker cimport hire_for_queued, make_up_for_waits
 
@@ -45,7 +45,7 @@ from ringpool._core.engine import call_of
 
 def submit_planned(
     Engine pool not None, plan, int32_t level, uint32_t lane, key, int64_t due, bint judged, int32_t prefers,
-    int64_t deadline, bint expires, bint limited, tuple callbacks,
+    int64_t deadline, bint expires, bint limited,
 ):
     """
     Queue a job whose function is *plan*, without arguments; returns its future.
@@ -55,8 +55,6 @@ def submit_planned(
     -2 without limit whatever the overflow policy.
     *judged*: ``plan.verdict(seconds waited)`` is asked before each start.
     *expires*, *limited*: time alone may end it, before it starts or while it runs.
-    *callbacks*: of the future; added before any worker can see the job, so that
-    for want of memory nothing happened.
     """
     cdef Core* core = core_of_pool(pool)
     cdef PyObject* call[1]
@@ -65,11 +63,8 @@ def submit_planned(
     call[0] = <PyObject*>plan
     core.planned.store(1)
     job = make_job(core, call, 1, NULL)
-    future = <object>job
     try:
         extension = future_extension(<FutureBase>job)
-        for callback in callbacks:
-            (<FutureBase>job).add_done_callback(callback)
     except:
         Py_DECREF(job)
         Py_DECREF(job)
@@ -258,7 +253,7 @@ def run_unqueued(Engine pool not None, FutureBase future not None):
     if me.delay >= 0:                       # it will be tried again, by a worker
         place = _wish(future)[0]
         place.job = <PyObject*>future
-        place.noted = &_wish(future).arrival
+        place.noted = _wish(future)
         Py_INCREF(place.job)
         core.shelf.lock.lock()
         core.shelf.arrivals += 1
@@ -283,11 +278,6 @@ def run_unqueued(Engine pool not None, FutureBase future not None):
 def end_unstarted(FutureBase future not None, error, bint expired):
     """End a job that has not started; False: it has started or ended."""
     return settle_unrun(future, error, EXPIRED if expired else 0)
-
-
-def make_due(Engine pool not None, FutureBase future not None):
-    """A job that is delayed or waits to be tried again is due now; False: it is neither."""
-    return hasten(core_of_pool(pool), <PyObject*>future)
 
 
 def change_level(Engine pool not None, FutureBase future not None, int32_t level):

@@ -7,4 +7,3 @@ from ringpool._core.layout cimport Core, Entry, Worker
 
 cdef void run_planned(Core* core, Worker* me, PyObject* job) noexcept
 cdef void come_again(Core* core, Entry* place, int64_t delay) noexcept
-cdef bint hasten(Core* core, PyObject* job) noexcept

@@ -5,7 +5,7 @@ import logging
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint32_t
 
-from ringpool._core.core cimport deliver
+from ringpool._core.core cimport deliver, take_out
 from ringpool._core.future cimport (
     FutureBase,
     extension_of,
@@ -16,13 +16,13 @@ from ringpool._core.future cimport (
     future_unlock,
     is_planned,
 )
-from ringpool._core.jobword cimport CANCELLED_AND_NOTIFIED, DROPPED, EXPIRED, PENDING, PHASE
+from ringpool._core.jobword cimport CANCELLED_AND_NOTIFIED, DROPPED, EXPIRED, PENDING, PHASE, has_ended
 from ringpool._core.layout cimport Core, Entry, Held, Worker, now_ns
 from ringpool._core.parking cimport gate_wake_one
 from ringpool._core.python cimport Py_DECREF, Py_INCREF, Py_XINCREF
 from ringpool._core.resolve cimport resolve, settle_unrun
 from ringpool._core.run cimport run_started
-from ringpool._core.shelf cimport shelf_come_again, shelf_hasten, shelf_put_back, shelf_put_down
+from ringpool._core.shelf cimport shelf_come_again, shelf_put_back, shelf_put_down
 
 logger = logging.getLogger("ringpool")
 
@@ -43,7 +43,7 @@ cdef void run_planned(Core* core, Worker* me, PyObject* job) noexcept:
         me.judges = job
         hold = _judge(<FutureBase>job, place.since)
         me.judges = outer
-        if hold >= 0 and shelf_put_back(core, &place, hold):
+        if hold >= 0 and _put_back(core, &place, hold):
             me.held = held.outer
             return
         core.shelf.judging.sub(1)               # until now it took a place in the queue
@@ -106,10 +106,25 @@ cdef void come_again(Core* core, Entry* place, int64_t delay) noexcept:
     # Takes over the reference.
     cdef PyObject* job = place.job
     Py_INCREF(job)
-    if not shelf_come_again(core, place, delay, &(<FutureBase>job).state, &extension_of(<FutureBase>job).wish.due):
+    if not shelf_come_again(core, place, delay, &(<FutureBase>job).state):
         resolve(core, job, None)
+    else:
+        _take_out_if_ended(core, <FutureBase>job)
     Py_DECREF(job)
 
 
-cdef bint hasten(Core* core, PyObject* job) noexcept:
-    return shelf_hasten(core, job, &extension_of(<FutureBase>job).wish.due)
+cdef bint _put_back(Core* core, Entry* place, int64_t hold) noexcept:
+    # True: it took over the reference.
+    cdef PyObject* job = place.job
+    Py_INCREF(job)
+    cdef bint waits = shelf_put_back(core, place, hold)
+    if waits:
+        _take_out_if_ended(core, <FutureBase>job)
+    Py_DECREF(job)
+    return waits
+
+
+cdef void _take_out_if_ended(Core* core, FutureBase job) noexcept:
+    # Of one that is on the shelf again: who has ended it meanwhile has not found it there.
+    if has_ended(job.state.load()):
+        take_out(core, <PyObject*>job, &extension_of(job).wish)

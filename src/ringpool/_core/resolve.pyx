@@ -5,13 +5,13 @@ from concurrent.futures.thread import BrokenThreadPool
 from cpython.object cimport PyObject
 from libc.stdint cimport uint32_t
 
-from ringpool._core.core cimport deliver, purge_begin, purge_end, purge_next, tell_if_quiet
+from ringpool._core.core cimport deliver, has_left, purge_begin, purge_end, purge_next
 from ringpool._core.future cimport FutureBase, future_run_callbacks, future_settle
 from ringpool._core.jobword cimport CANCELLED_AND_NOTIFIED, FAILED, FINISHED, PENDING, PHASE, RUNNING
 from ringpool._core.layout cimport Core, Objects
 from ringpool._core.parking cimport gate_wake_one
 from ringpool._core.python cimport Py_DECREF, Py_INCREF
-from ringpool._core.shelf cimport LATER, absorb, let_go_if_drained, take_unstarted, tell_if_runnable
+from ringpool._core.shelf cimport LATER, absorb, take_unstarted, tell_if_runnable
 
 
 cdef bint settle_unrun(FutureBase job, error, uint32_t kind) except -1:
@@ -67,8 +67,8 @@ cdef bint _is_tombstone(PyObject* job) noexcept nogil:
 
 
 cdef bint sweep(Core* core) noexcept:
-    # Whether jobs that ended while they were queued, or are run in place, have given their
-    # places back now, and not when a worker gets to them.  Looks through the whole queue, under its lock.
+    # Whether plain jobs that ended while they were queued, or are run in place, have given their places
+    # back now, and not when a worker gets to them.  Looks through the whole queue, under its lock.
     cdef Objects ended
     cdef size_t i
     core.planned.store(1)
@@ -79,11 +79,8 @@ cdef bint sweep(Core* core) noexcept:
     for i in range(ended.size()):
         core.unrun.tombstones.sub(1)
         deliver(core, ended[i])
-        core.removed.add(1)
-        gate_wake_one(&core.room)
-    tell_if_runnable(core)                      # keys were freed
-    let_go_if_drained(core)                     # closed meanwhile
-    tell_if_quiet(core)
+        has_left(core)
+    tell_if_runnable(core)                      # while a job was moved from the ring, nobody could see it
     return ended.size() != 0
 
 

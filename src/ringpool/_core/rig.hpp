@@ -72,6 +72,7 @@ constexpr int TAKEN = 10, NOTHING_READY = 11, RAN = 12;
 constexpr int STARTED = 13, ENDED = 14, ASKED_TO_END = 15;      // the word's: an attempt, the end, a request
 constexpr int SHELF_TAKEN = 16;         // the same as a TAKEN beside it, from the shelf by its own hand
 constexpr int STOP_ASKED = 17, SHELF_SHUT = 18, QUIET = 19;       // QUIET: wait() has returned
+constexpr int LEFT = 20, CLEARED = 21;  // who has ended it has taken it from the shelf; has looked whether it is there
 
 #if RINGPOOL_SCHEDULED
 inline std::vector<Event> &history() {

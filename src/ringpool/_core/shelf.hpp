@@ -25,6 +25,7 @@
 #include <utility>
 #include <vector>
 
+#include "calls.hpp"
 #include "entry.hpp"
 #include "words.hpp"
 
@@ -32,12 +33,10 @@ namespace ringpool {
 
 class Shelf {
     using Later = std::multimap<std::uint64_t, Entry>;      // its nodes are those of a Line, too
-    using Calls = std::multimap<std::int64_t, Call>;
 
     std::unordered_map<std::uint64_t, Line> keys;   // held keys, and who stands behind
     Later later, taken;             // jobs by when they are due; the nodes of those taken, for when they come back
-    Calls calls;                    // what is called, by when
-    std::uint64_t last_id = 0;
+    std::uint64_t plain = 0;        // jobs in lanes that have noted nothing: who ends one cannot take it out
 
     std::int64_t rank(const Entry &entry) const noexcept {
         return std::int64_t(entry.arrival) - std::int64_t(entry.level) * ageing;
@@ -69,14 +68,32 @@ class Shelf {
     void seat(Line::node_type node) noexcept {
         Lane &lane = lanes[node.mapped().lane];
         node.key() = node.mapped().arrival;
+        plain += !node.mapped().noted;
         level_of(lane, node.mapped().level).insert(std::move(node));
         lane.ready.add(1);
     }
     Line::node_type unseat(Lane &lane, Levels::iterator level, Line::iterator place) noexcept {
         auto node = level->second.extract(place);
         drop_if_empty(lane, level);
+        plain -= !node.mapped().noted;
         lane.ready.sub(1);
         return node;
+    }
+    // A certain job; empty: it is not there.  Where there was no memory for its key, another has the arrival that is noted.
+    Line::node_type unseat(const Entry &wish, _object *job) noexcept {
+        Lane &lane = lanes[wish.lane];
+        for (auto level = lane.levels.begin(); level != lane.levels.end(); ++level) {
+            auto place = level->second.find(wish.arrival);
+            if (place != level->second.end() && place->second.job == job) return unseat(lane, level, place);
+        }
+        return {};
+    }
+    // From behind its key, likewise.
+    Line::node_type step_out(const Entry &wish, _object *job) noexcept {
+        auto line = wish.keyed ? keys.find(wish.key) : keys.end();
+        if (line == keys.end()) return {};
+        auto place = line->second.find(wish.arrival);
+        return place != line->second.end() && place->second.job == job ? line->second.extract(place) : Line::node_type();
     }
     // Of a job that is taken no more.
     Line::node_type node_back(const Entry &entry) noexcept {
@@ -107,7 +124,7 @@ class Shelf {
     // With its key, or behind it.  False: no memory for a key that nobody has, and nothing happened.
     bool add(Line::node_type &node) noexcept {
         Entry &entry = node.mapped();
-        if (entry.noted) *entry.noted = entry.arrival;
+        if (entry.noted) entry.noted->arrival = entry.arrival;
         if (entry.keyed && !entry.holds_key) {
             try {
                 auto [line, fresh] = keys.try_emplace(entry.key);
@@ -129,6 +146,7 @@ class Shelf {
     bool set_timer(Line::node_type node, std::int64_t due) noexcept {
         std::int64_t next = next_due();
         waits_as(node.mapped()).add(1);
+        if (node.mapped().noted) node.mapped().noted->due = due;
         node.key() = std::uint64_t(due);
         later.insert(std::move(node));
         return next < 0 || due < next;
@@ -151,11 +169,11 @@ class Shelf {
         waits_as(place->second).sub(1);
         return later.extract(place);
     }
-    Calls::iterator find_call(std::int64_t due, std::uint64_t id) noexcept {
-        auto range = calls.equal_range(due);
-        for (auto call = range.first; call != range.second; ++call)
-            if (call->second.id == id) return call;
-        return calls.end();
+    Line::node_type take_later(const Entry &wish, _object *job) noexcept {
+        auto range = later.equal_range(std::uint64_t(wish.due));
+        for (auto place = range.first; place != range.second; ++place)
+            if (place->second.job == job) return take_later(place);
+        return {};
     }
     // Workers that other lanes have reserved and do not use.
     std::uint32_t set_aside(const Lane &lane) const noexcept {
@@ -187,6 +205,7 @@ public:
     std::uint64_t arrivals = 0;
     std::int64_t held_until = 0;            // now_ns before which no job is picked: a rate limit said so; 0: none did
     bool shut = false;                      // nothing is picked any more
+    Calls calls;
 
     _object *stranded = nullptr;            // from the ring, and there was no memory to seat it: the next of all
 
@@ -250,15 +269,12 @@ public:
     bool pick_nested(const Entry &wish, _object *job, Entry *out) noexcept {
         Lane &lane = lanes[wish.lane];
         if (shut || held_until != 0 || lane.running >= lane.most) return false;
-        for (auto level = lane.levels.begin(); level != lane.levels.end(); ++level) {
-            auto place = level->second.find(wish.arrival);
-            if (place == level->second.end() || place->second.job != job) continue;
-            ++nested;
-            begin(lane, unseat(lane, level, place), out);
-            out->nested = true;
-            return true;
-        }
-        return false;
+        auto node = unseat(wish, job);
+        if (!node) return false;
+        ++nested;
+        begin(lane, std::move(node), out);
+        out->nested = true;
+        return true;
     }
 
     // What was picked has stopped running; with its key, unless it comes again, for which it keeps its node.
@@ -343,28 +359,37 @@ public:
         return true;
     }
 
-    // Takes out all that is to be cleared away, and appends it to `out`; what finds no room there stays.
-    template <class Dead> void sweep(Dead dead, std::vector<_object *> *out) noexcept {
-        auto takes = [&](const Entry &entry) {
-            if (!dead(entry.job)) return false;
-            try { out->push_back(entry.job); } catch (...) { return false; }
+    // A certain job that waits, wherever it does, with its key; false: it does not.
+    bool take_out(const Entry &wish, _object *job) noexcept {
+        auto node = take_later(wish, job);
+        if (!node) {
+            node = unseat(wish, job);
+            if (!node) node = step_out(wish, job);
+            if (!node) return false;
             waiting.sub(1);
-            return true;
-        };
-        for (auto &line : keys)
-            for (auto place = line.second.begin(); place != line.second.end();)
-                place = takes(place->second) ? line.second.erase(place) : std::next(place);
-        for (Lane &lane : lanes)
-            for (auto level = lane.levels.begin(); level != lane.levels.end();) {
-                for (auto place = level->second.begin(); place != level->second.end();) {
-                    if (!takes(place->second)) { ++place; continue; }
-                    Entry entry = place->second;
-                    place = level->second.erase(place);
-                    lane.ready.sub(1);
-                    free_key(entry);
-                }
-                level = drop_if_empty(lane, level);
+        }
+        free_key(node.mapped());
+        look();
+        return true;
+    }
+
+    // Takes out all plain jobs that are to be cleared away, and appends them to `out`; what finds no room there stays.
+    // They are in the first lane, and have no keys.
+    template <class Dead> void sweep(Dead dead, std::vector<_object *> *out) noexcept {
+        Lane &lane = lanes[0];
+        if (plain == 0) return;
+        for (auto level = lane.levels.begin(); level != lane.levels.end();) {
+            for (auto place = level->second.begin(); place != level->second.end();) {
+                const Entry &entry = place->second;
+                if (entry.noted || !dead(entry.job)) { ++place; continue; }
+                try { out->push_back(entry.job); } catch (...) { ++place; continue; }
+                place = level->second.erase(place);
+                --plain;
+                lane.ready.sub(1);
+                waiting.sub(1);
             }
+            level = drop_if_empty(lane, level);
+        }
         look();
     }
 
@@ -436,13 +461,6 @@ public:
         look();
         return next < 0 || until < next;
     }
-    // A job that is due then is due now; false: none is, or it cannot be yet (`soonest`: the timekeeper must look anew).
-    bool hasten(_object *job, std::int64_t due, bool *soonest) noexcept {
-        auto range = later.equal_range(std::uint64_t(due));
-        for (auto place = range.first; place != range.second; ++place)
-            if (place->second.job == job) return arrive(take_later(place), soonest);
-        return false;
-    }
     // Everything but the calls; how many jobs may have become ready.
     std::uint32_t make_due(std::int64_t now) noexcept {
         std::uint32_t moved = 0;
@@ -457,42 +475,18 @@ public:
         return moved;
     }
 
-    std::uint64_t number_call() noexcept { return ++last_id; }
     // False: no memory, and the caller keeps the function.
     bool set_call(std::int64_t due, const Call &call, bool *soonest) noexcept {
         std::int64_t next = next_due();
-        try { calls.emplace(due, call); } catch (...) { return false; }
         *soonest = next < 0 || due < next;
-        return true;
-    }
-    // The first that is due.  It stays, until it is dropped or put off.
-    bool first_call(std::int64_t now, std::int64_t *due, Call *out) const noexcept {
-        if (calls.empty() || calls.begin()->first > now) return false;
-        *due = calls.begin()->first;
-        *out = calls.begin()->second;
-        return true;
-    }
-    // Its function, whose reference the caller gets; NULL: it has been dropped already.
-    _object *drop_call(std::int64_t due, std::uint64_t id) noexcept {
-        auto call = find_call(due, id);
-        if (call == calls.end()) return nullptr;
-        _object *function = call->second.function;
-        calls.erase(call);
-        return function;
-    }
-    void put_off(std::int64_t due, std::uint64_t id, std::int64_t until) noexcept {
-        auto call = find_call(due, id);
-        if (call == calls.end()) return;
-        auto node = calls.extract(call);
-        node.key() = until;
-        calls.insert(std::move(node));
+        return calls.set(due, call);
     }
 
     std::int64_t next_due() const noexcept {        // of anything; negative: nothing is
         std::int64_t next = held_until != 0 ? held_until : -1;
         if (!later.empty() && (next < 0 || std::int64_t(later.begin()->first) < next)) next = later.begin()->first;
-        if (!calls.empty() && (next < 0 || calls.begin()->first < next)) next = calls.begin()->first;
-        return next;
+        std::int64_t call = calls.next_due();
+        return call >= 0 && (next < 0 || call < next) ? call : next;
     }
 };
 

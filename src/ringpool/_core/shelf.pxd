@@ -30,7 +30,7 @@ from cpython.object cimport PyObject
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from libcpp cimport bool
 
-from ringpool._core.jobword cimport ASKED, PENDING, PHASE
+from ringpool._core.jobword cimport ASKED
 from ringpool._core.layout cimport Core, Entry, Idlers, Shelf, Word, Worker, now_ns
 from ringpool._core.parking cimport job_put, unlist_for, wake_all
 from ringpool._core.ring cimport (
@@ -134,7 +134,7 @@ cdef inline Put shelf_put(Core* core, PyObject* job, Entry* wish) noexcept nogil
     cdef bool soonest = False
     if wish != NULL:
         entry = wish[0]
-        entry.noted = &wish.arrival
+        entry.noted = wish
     entry.job = job
     core.shelf.lock.lock()
     absorb(core)
@@ -242,13 +242,11 @@ cdef inline bint shelf_put_back(Core* core, Entry* place, int64_t hold_ns) noexc
     return True
 
 
-cdef inline bint shelf_come_again(
-    Core* core, Entry* place, int64_t delay, Word[uint32_t]* word, int64_t* due
-) noexcept nogil:
+cdef inline bint shelf_come_again(Core* core, Entry* place, int64_t delay, Word[uint32_t]* word) noexcept nogil:
     # What was put back (word_put_back) and put down, for its next attempt.  False: there will be none,
     # and the caller resolves it.  Whoever asks for the end says so and then purges the shelf: under the
-    # lock, either we see that or the purge finds the job.  A cancel() in between finds it PENDING, and
-    # then either it or we find the other's change: the state, the timer.  The caller holds a reference.
+    # lock, either we see that or the purge finds the job.  A cancel() in between finds it PENDING, and not
+    # on the shelf: the caller, who holds a reference, looks at the state afterwards (shelf_take_out).
     cdef bint ends, soonest = False
     core.shelf.lock.lock()
     ends = core.stop_asked.load() or core.hurried.load() or word.load() & ASKED
@@ -256,29 +254,24 @@ cdef inline bint shelf_come_again(
         core.shelf.leave(place[0])
     else:
         place.due = now_ns() + delay
-        due[0] = place.due                      # where shelf_hasten looks for it
         soonest = core.shelf.come_again(place[0], delay == 0)
     core.shelf.lock.unlock()
     if ends or delay == 0:
         tell_if_runnable(core)
     elif soonest:
         core.clock.parker.unpark()
-    if not ends and word.load() & PHASE != PENDING:
-        shelf_hasten(core, place.job, due)
     return not ends
 
 
-cdef inline bint shelf_hasten(Core* core, PyObject* job, int64_t* due) noexcept nogil:
-    # A job that is due later, then, is due now.
+cdef inline bint shelf_take_out(Core* core, PyObject* job, Entry* wish) noexcept nogil:
+    # Of a job that has ended: it waits no more.  True: its reference is the caller's, and has_left() follows.
+    # False: it has not been put, or is taken; who puts it back looks at its state afterwards.
     cdef bint found
-    cdef bool soonest = False
+    if not core.planned.load():
+        return False                            # in a forked child that cannot look into it
     core.shelf.lock.lock()
-    found = core.shelf.hasten(job, due[0], &soonest)
+    found = core.shelf.take_out(wish[0], job)
     core.shelf.lock.unlock()
-    if found:
-        tell_workers(core)
-    elif soonest:
-        core.clock.parker.unpark()
     return found
 
 

@@ -93,7 +93,7 @@ cdef bint _has_calls(Core* core) noexcept:
     cdef int64_t due
     cdef bint found
     core.shelf.lock.lock()
-    found = core.shelf.first_call(LATEST, &due, &call)
+    found = core.shelf.calls.first(LATEST, &due, &call)
     core.shelf.lock.unlock()
     return found
 
@@ -105,7 +105,7 @@ cdef void _call_due(Core* core, int64_t limit) noexcept:
     cdef bint found
     while True:
         core.shelf.lock.lock()
-        found = core.shelf.first_call(limit, &due, &call)
+        found = core.shelf.calls.first(limit, &due, &call)
         Py_XINCREF(call.function)
         core.shelf.lock.unlock()
         if not found:
@@ -114,7 +114,7 @@ cdef void _call_due(Core* core, int64_t limit) noexcept:
             _drop_call(core, due, call.id)
         else:
             core.shelf.lock.lock()
-            core.shelf.put_off(due, call.id, now_ns() + SOON_NS)
+            core.shelf.calls.put_off(due, call.id, now_ns() + SOON_NS)
             core.shelf.lock.unlock()
         Py_DECREF(call.function)
         call.function = NULL
@@ -133,7 +133,7 @@ cdef bint _has_called(object function) noexcept:
 cdef void _drop_call(Core* core, int64_t due, uint64_t number) noexcept:
     cdef PyObject* function
     core.shelf.lock.lock()
-    function = core.shelf.drop_call(due, number)
+    function = core.shelf.calls.drop(due, number)
     core.shelf.lock.unlock()
     Py_XDECREF(function)
 
@@ -172,7 +172,7 @@ def call_at(Engine pool not None, int64_t due, call):
     cdef Call one
     cdef Core* core = core_of_pool(pool)
     core.shelf.lock.lock()
-    one.id = core.shelf.number_call()
+    one.id = core.shelf.calls.number()
     core.shelf.lock.unlock()
     timer = due, one.id                 # when there is no memory for it, nothing has been set
     one.function = <PyObject*>call
