@@ -24,6 +24,8 @@ class Job(NamedTuple):
     again: int  # how often it asks for another attempt
     held: int  # how often it was given back when it was taken
     planned: bool
+    lane: int
+    most: int  # of its lane that may run
     added: list  # of each meddler: whether it has a callback
     called: list  # and how often it was called
 
@@ -35,7 +37,7 @@ def faults(jobs, books, seen):
         looked_at.setdefault(item, set()).add((state, outcome))
     for job in jobs:
         yield from faults_of(job, looked_at.get(job.item, set()))
-    for what in ("unfinished", "queued", "tombstones"):
+    for what in ("unfinished", "queued", "tombstones", "ready", "running"):
         if books[what]:
             yield f"{what}: {books[what]} at the end"
     accepted = sum(job.known == ACCEPTED for job in jobs)

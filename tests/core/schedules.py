@@ -6,12 +6,12 @@ to stand in place of what is drawn. A fault is printed with its seed, which runs
 it again: ``schedules.py MODULE SEED 1``.
 
 What is checked: everybody came to an end; what was accepted was taken, once for
-each attempt; jobs of one key ran one at a time and in order; what job_faults.py
-says of each job; none began after it had ended, after cancel() had returned, or
-after stop_now(); and, where none has an order of its own, each history of puts
-and takes is one of a bounded FIFO queue, by the patterns of which every other
-one shows at least one: T. Henzinger, A. Sezgin, V. Vafeiadis, "Aspect-Oriented
-Linearizability Proofs" (CONCUR 2013).
+each attempt; jobs of one key ran one at a time and in order, and no more of a
+lane than may; what job_faults.py says of each job; none began after it had
+ended, after cancel() had returned, or after stop_now(); and, where none has an
+order of its own, each history of puts and takes is one of a bounded FIFO queue,
+by the patterns of which every other one shows at least one: T. Henzinger,
+A. Sezgin, V. Vafeiadis, "Aspect-Oriented Linearizability Proofs" (CONCUR 2013).
 """
 
 import importlib.util
@@ -66,6 +66,8 @@ def drawn(seed):
     }
     if planned:
         case["delay"] = draw.choice((0, 1000, 1000 if case["how"] == CLOSE else FOR_EVER))
+    case["lanes"] = draw.randint(0, 3) if planned else 0
+    case["levels"] = draw.randint(1, 3)
     if case["how"] == STOP_NOW or case["how"] == CANCEL_ALL and not case["by_hand"]:
         case["sleeps"] = draw.random() < 0.3
     if case["sleeps"] or case["delay"] == FOR_EVER:
@@ -106,6 +108,7 @@ def faults(case, ended, accepted, taken, history, jobs, books, seen):
         if item in puts and end < puts[item][0]:
             yield f"{item} was taken before it was put"
     yield from refused_for_nothing(case, puts, takes, history)
+    yield from too_many_of_a_lane(jobs, history)
     # who was handed the first job may be the last to see it, also behind those that stop_now() takes
     handed = case["ready"]
     for key in range(case["keys"]):
@@ -124,6 +127,18 @@ def key_of(item, keys):
     """As rig_produce() gives them; None: it has none."""
     number, producer = divmod(item - 1, PRODUCERS)
     return number % keys if (number + producer) % 2 else None
+
+
+def too_many_of_a_lane(jobs, history):
+    """More than may run at the same time."""
+    of = {job.item: job for job in jobs if job.planned}
+    running = {}
+    steps = [(tick, step, item) for what, item, *span in history if what == RAN for tick, step in zip(span, (1, -1))]
+    for _, step, item in sorted(steps):
+        if item in of:
+            running[of[item].lane] = running.get(of[item].lane, 0) + step
+            if running[of[item].lane] > of[item].most:
+                yield f"{running[of[item].lane]} ran of lane {of[item].lane}: {of[item]}"
 
 
 def at_once(items, runs):

@@ -32,6 +32,9 @@ it (0); counted as waiting for ever (26); without the shelf's lock (a run withou
 something can start (857); nobody told that waits for room (122), the end (3 715), or to leave (821), or that waits behind
 its key (in none of 20 000; 463 in a test of its own); come_again (9 685) or a hold (80) without the second look.
 
+Of lanes: more at a time than may run (3 218); jobs that are not counted off, or a level that is dropped with its jobs (a
+crash). Not seen: workers set aside for the lane that has reserved them, which only makes fewer run.
+
 These seeds are of the schedules as they were then.
 
 Not seen: a job taken out of a timer, or its lane, for another that has the same time or arrival, which there are none of

@@ -59,6 +59,7 @@ CASES = {
     "meddlers": meddled_with(n=3000),
     "again": meddled_with(**AGAIN),
     "again-keys": meddled_with(**AGAIN, keys=5, holds=1),
+    "again-lanes": meddled_with(**AGAIN, keys=5, lanes=3, levels=3),
     "again-ready": meddled_with(**AGAIN, ready=True, how=CANCEL_ALL, after=400),
     "stop-now": meddled_with(**AGAIN, keys=5, how=STOP_NOW, after=400),
     "exit": meddled_with(**AGAIN, how=EXIT, after=400),

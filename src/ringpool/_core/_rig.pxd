@@ -88,6 +88,8 @@ cdef struct Plan:               # what the producers submit
     int64_t delay               # ns until it is due, or is again, at the most; 0: at once
     uint64_t holds              # how often it is put back, and nothing may start for a while, at the most
     bint sleeps                 # some jobs sleep until they are asked to end
+    uint64_t lanes              # that such a number may be for
+    uint64_t levels             # and that it may be of
     uint64_t acts               # that meddlers draw from, of Act
     int64_t deadline            # of a wait for room
     uint64_t meeting            # jobs that wait for each other: as many as there are workers; 0: none does
@@ -102,7 +104,9 @@ cdef struct Took:
     uint64_t next_of[64]
 
 
-cdef inline Core* rig_open(uint64_t capacity, bint ready, uint64_t before_overflow, Plan* plan) except NULL:
+cdef inline Core* rig_open(
+    uint64_t capacity, bint ready, uint64_t before_overflow, uint32_t workers, Plan* plan
+) except NULL:
     # capacity 0: no bound, and before_overflow what the ring takes.
     cdef Core* core = new Core()
     cdef Job* job
@@ -115,6 +119,8 @@ cdef inline Core* rig_open(uint64_t capacity, bint ready, uint64_t before_overfl
         raise MemoryError
     core.ring.bounded = capacity != 0
     plan.job = jobs_new(plan.n * plan.producers)
+    core.shelf.workers = workers
+    _set_up_lanes(core, plan, workers)
     for i in range(plan.n * plan.producers):
         job = &plan.job[i]
         job.planned = plan.planned and (i // plan.producers + i % plan.producers) % 2
@@ -125,8 +131,26 @@ cdef inline Core* rig_open(uint64_t capacity, bint ready, uint64_t before_overfl
         if job.planned and plan.holds:
             job.holds = drawn(plan.seed, 2 * i + 3, plan.holds + 1)
         job.sleeps = plan.sleeps and drawn(plan.seed, 2 * i + 2, 2)
+        if job.planned and plan.lanes:
+            job.extension.wish.lane = drawn(plan.seed, (1 << 33) + 2 * i, plan.lanes)
+            job.extension.wish.level = drawn(plan.seed, (1 << 33) + 2 * i + 1, plan.levels)
         job_begin(job, core)
     return core
+
+
+cdef inline void _set_up_lanes(Core* core, Plan* plan, uint32_t workers) except *:
+    # One worker at least is left that none has reserved.
+    cdef uint64_t i
+    cdef uint32_t reserved = 0
+    core.shelf.ageing = 1 + drawn(plan.seed, 1 << 32, 4)
+    core.shelf.lanes.resize(max(1, plan.lanes))
+    for i in range(plan.lanes):
+        if drawn(plan.seed, (1 << 32) + 4 * i + 1, 2):
+            core.shelf.lanes[i].most = 1 + drawn(plan.seed, (1 << 32) + 4 * i + 2, workers)
+        if reserved + 1 < workers and drawn(plan.seed, (1 << 32) + 4 * i + 3, 2):
+            core.shelf.lanes[i].reserve = 1
+            reserved += 1
+        core.shelf.lanes[i].weight = 1 + drawn(plan.seed, (1 << 32) + 4 * i + 4, 3)
 
 
 cdef inline void rig_end(Core* core, Plan* plan) noexcept:
@@ -396,9 +420,9 @@ cdef inline uint64_t _take_to_resolve(Core* core, End how) noexcept nogil:
 
 # ---- what came of it ---------------------------------------------------------------
 
-cdef inline list rig_jobs(Plan* plan):
+cdef inline list rig_jobs(Core* core, Plan* plan):
     # Of each job: (item, known, word, outcome, ends, ended with, from, starts, put back, may come again, held, planned,
-    # callbacks added, called).
+    # its lane and how many of that may run, callbacks added, called).
     cdef Job* job
     cdef uint64_t i
     found = []
@@ -407,6 +431,7 @@ cdef inline list rig_jobs(Plan* plan):
         found.append((
             item_of(plan, i), job.known.load(), job.word.load(), job.outcome, job.ends, job.ended_with, job.ended_from,
             job.starts, job.put_backs, job.again, job.held, job.planned,
+            job.extension.wish.lane, core.shelf.lanes[job.extension.wish.lane].most,
             [job.added[k] for k in range(MEDDLERS)], [job.called[k] for k in range(MEDDLERS)],
         ))
     return found
@@ -419,10 +444,14 @@ cdef inline dict rig_books(Core* core):
         "unfinished": unfinished(core),
         "queued": queue_length(core),
         "tombstones": core.unrun.tombstones.load(),
+        "ready": 0, "running": core.shelf.running,
         "ended before they started": core.unrun.cancelled.load() + core.unrun.succeeded.load()
         + core.unrun.failed.load() + core.unrun.dropped.load() + core.unrun.expired.load(),
         "started": core.retired.started, "ran": core.retired.succeeded + core.retired.failed, "again": core.retired.again,
     }
+    for i in range(core.shelf.lanes.size()):
+        books["ready"] += core.shelf.lanes[i].ready.load()
+        books["running"] += core.shelf.lanes[i].running
     for i in range(core.roster.size()):
         books["started"] += core.roster[i].started.read()
         books["ran"] += core.roster[i].succeeded.read() + core.roster[i].failed.read()

@@ -85,7 +85,7 @@ cdef void _close_at_the_end(void* part) noexcept nogil:
 def run(
     uint64_t seed, uint64_t capacity, int producers, int workers, uint64_t n, uint64_t keys, bint ready,
     bint give_up, bint close_early, bint meet, int meddlers, bint planned, uint64_t again, int64_t delay, uint64_t holds,
-    bint sleeps, bint by_hand, End how,
+    bint sleeps, bint by_hand, End how, uint64_t lanes, uint64_t levels,
 ):
     """
     One run: (ended, steps, accepted by each producer, (taken, broken) by each worker, history, jobs, books, seen).
@@ -103,6 +103,7 @@ def run(
         holds: how often one of those is put back when it is taken, and nothing starts for a while, at the most; then too.
         sleeps: some jobs sleep until they are asked to end.
         by_hand: meddlers settle some.
+        lanes, levels: of those, as many as there may be.
         how: to end, as stop(), stop_now(), the exit of the interpreter, or by cancelling each job.
 
     History: (what, item, begin, end) of each put, take and run, and of what jobs' words went through. Jobs, books
@@ -128,10 +129,11 @@ def run(
     plan.deadline = NOW if give_up else FOREVER
     plan.holds = holds
     plan.sleeps = sleeps
+    plan.lanes = lanes
+    plan.levels = levels
     plan.acts = SET_RESULT + by_hand
     plan.told = again or delay or holds
-    core = rig_open(capacity, ready, 2, &plan)
-    core.shelf.workers = workers
+    core = rig_open(capacity, ready, 2, workers, &plan)
     memset(&part, 0, sizeof(part))
     part.core = core
     part.plan = &plan
@@ -163,7 +165,7 @@ def run(
     events = [(event.what, event.item, event.begin, event.end) for event in history()]
     outcomes = [(one_seen.item, one_seen.state, one_seen.outcome) for one_seen in seen]
     schedule().begin(0, 1)              # ends fibers that stand still
-    found = ended, steps, accepted, taken, events, rig_jobs(&plan), rig_books(core) if ended else {}, outcomes
+    found = ended, steps, accepted, taken, events, rig_jobs(core, &plan), rig_books(core) if ended else {}, outcomes
     for i in range(workers + meddlers):
         del parts[producers + i].worker
     rig_end(core, &plan)

@@ -43,7 +43,7 @@ cdef class Rig:
     def __cinit__(
         self, uint64_t seed, uint64_t capacity, int producers, int workers, uint64_t n, uint64_t keys=0,
         bint ready=False, int meddlers=0, bint planned=False, uint64_t again=0, int64_t delay=0, uint64_t holds=0,
-        bint by_hand=True,
+        bint by_hand=True, uint64_t lanes=0, uint64_t levels=1,
     ):
         memset(&self.plan, 0, sizeof(self.plan))
         self.plan.seed = seed
@@ -54,11 +54,13 @@ cdef class Rig:
         self.plan.again = again
         self.plan.delay = delay
         self.plan.holds = holds
+        self.plan.lanes = lanes
+        self.plan.levels = levels
         self.plan.deadline = FOREVER
         self.plan.acts = SET_RESULT + by_hand
         self.plan.told = again or delay or holds
-        self.core = rig_open(capacity, ready, 64, &self.plan)
-        self.core.shelf.workers = self.working = workers
+        self.core = rig_open(capacity, ready, 64, workers, &self.plan)
+        self.working = workers
         for i in range(workers + meddlers):
             self.workers.push_back(new Worker())
             self.workers.back().number = i if i < workers else -1
@@ -108,4 +110,4 @@ cdef class Rig:
 
     def outcome(self):
         """When all have come back: see rig_jobs() and rig_books()."""
-        return rig_jobs(&self.plan), rig_books(self.core)
+        return rig_jobs(self.core, &self.plan), rig_books(self.core)
