@@ -68,6 +68,8 @@ def drawn(seed):
         case["delay"] = draw.choice((0, 1000, 1000 if case["how"] == CLOSE else FOR_EVER))
     case["lanes"] = draw.randint(0, 3) if planned else 0
     case["levels"] = draw.randint(1, 3)
+    case["elastic"] = draw.random() < 0.3
+    case["idle_ns"] = draw.choice((-1, 0, 100))
     if case["how"] == STOP_NOW or case["how"] == CANCEL_ALL and not case["by_hand"]:
         case["sleeps"] = draw.random() < 0.3
     if case["sleeps"] or case["delay"] == FOR_EVER:

@@ -38,7 +38,7 @@ def run(stress, seed, how=0, after=None, **case):
         what: [threading.Thread(target=do, args=(what, i)) for i in range(len(results[what]))] for what in results
     }
     others = [*threads["consume"], *threads["meddle"]]
-    if any(case.get(what) for what in ("again", "delay", "holds")):
+    if any(case.get(what) for what in ("again", "delay", "holds", "elastic")):
         others.append(threading.Thread(target=rig.keep_time))
     for thread in others + threads["produce"]:
         thread.start()

@@ -24,6 +24,7 @@ from ringpool._core._rig_jobs cimport (
     Act,
     Job,
     Seen,
+    Vacancies,
     begins,
     drawn,
     ends,
@@ -55,10 +56,22 @@ from ringpool._core.layout cimport (
 )
 from ringpool._core.parking cimport gate_enter, gate_leave, gate_wake_all, gate_wake_one, list_idle, unlist_idle, wake_all
 from ringpool._core.ring cimport FULL, PUT, Put, ring_free, ring_is_closed, ring_is_drained, ring_open
+from ringpool._core.seats cimport (
+    NOBODY_YET,
+    RESERVED,
+    Hiring,
+    leave_drained,
+    leave_seat,
+    may_idle_until,
+    reserve_seat,
+    take_seat,
+)
 from ringpool._core.shelf cimport (
     LATER,
     all_taken,
+    allow_workers,
     has_drained,
+    let_go_if_drained,
     queue_length,
     queue_put,
     shelf_come_again,
@@ -77,6 +90,7 @@ cdef enum End:
 
 cdef enum:
     HOLD_NS = 1000
+    RESIZES = 1 << 30       # of what is drawn
 
 cdef struct Plan:               # what the producers submit
     uint64_t seed               # of what is drawn for each job
@@ -88,6 +102,11 @@ cdef struct Plan:               # what the producers submit
     int64_t delay               # ns until it is due, or is again, at the most; 0: at once
     uint64_t holds              # how often it is put back, and nothing may start for a while, at the most
     bint sleeps                 # some jobs sleep until they are asked to end
+    bint elastic                # workers come and go: they are hired, and leave when idle for long, or one too many
+    int64_t idle_ns             # so long
+    Vacancies* vacancies        # for them; owned
+    uint32_t least              # workers, which lanes have reserved, and one more
+    uint64_t workers            # at the most
     uint64_t lanes              # that such a number may be for
     uint64_t levels             # and that it may be of
     uint64_t acts               # that meddlers draw from, of Act
@@ -120,7 +139,13 @@ cdef inline Core* rig_open(
     core.ring.bounded = capacity != 0
     plan.job = jobs_new(plan.n * plan.producers)
     core.shelf.workers = workers
+    plan.workers = workers
+    plan.vacancies = new Vacancies()
     _set_up_lanes(core, plan, workers)
+    core.max_workers.store(workers)
+    core.min_workers.store(1 if plan.elastic else workers)
+    core.elastic.store(plan.elastic)
+    core.idle_ns = plan.idle_ns if plan.elastic else -1
     for i in range(plan.n * plan.producers):
         job = &plan.job[i]
         job.planned = plan.planned and (i // plan.producers + i % plan.producers) % 2
@@ -151,10 +176,12 @@ cdef inline void _set_up_lanes(Core* core, Plan* plan, uint32_t workers) except 
             core.shelf.lanes[i].reserve = 1
             reserved += 1
         core.shelf.lanes[i].weight = 1 + drawn(plan.seed, (1 << 32) + 4 * i + 4, 3)
+    plan.least = reserved + 1
 
 
 cdef inline void rig_end(Core* core, Plan* plan) noexcept:
     jobs_free(plan.job)
+    del plan.vacancies
     ring_free(&core.ring)
     del core
 
@@ -178,10 +205,16 @@ cdef inline uint64_t rig_produce(Core* core, uint64_t producer, Plan* plan) noex
         item = number * PRODUCERS + producer + 1
         job = job_of(plan, item)
         if put == PUT or put == FULL:
+            if plan.elastic:
+                core.coming.add(1)              # as enter_and_hire
+                _hire(core, plan)
             put = _put(core, item, _wish(core, job, number, plan), plan.deadline)
-        if put == PUT:
-            tell_workers(core)
-            accepted += 1
+            if put == PUT:
+                tell_workers(core)
+                accepted += 1
+            if plan.elastic:
+                core.coming.sub(1)
+                _hire_for_queued(core, plan)
         make_known(job, ACCEPTED if put == PUT else TURNED_AWAY)
     return accepted
 
@@ -221,6 +254,56 @@ cdef inline Put _noted_put(Core* core, uint64_t item, Entry* wish) noexcept nogi
     cdef Put put = queue_put(core, <PyObject*>item, wish)
     ends(begin, put, item)
     return put
+
+
+# ---- hiring ---------------------------------------------------------------------
+
+cdef inline void _hire(Core* core, Plan* plan) noexcept nogil:
+    # As hire.
+    cdef Waiter waiter
+    cdef Patience patience
+    cdef Hiring hiring = reserve_seat(core, True, False)
+    while hiring == NOBODY_YET:
+        gate_enter(&core.hired, &waiter)
+        if core.started.load() or not core.reserved.load():
+            gate_leave(&core.hired, &waiter)
+        else:
+            waiter.parker.park(&patience)
+        hiring = reserve_seat(core, True, False)
+    if hiring == RESERVED:
+        plan.vacancies.offer()
+
+
+cdef inline void _hire_for_queued(Core* core, Plan* plan) noexcept nogil:
+    # As the function of that name.
+    cdef uint32_t before = core.reserved.load() + 1
+    while before != core.reserved.load():
+        before = core.reserved.load()
+        if reserve_seat(core, False, False) == RESERVED:
+            plan.vacancies.offer()
+
+
+cdef inline void _resize(Core* core, Plan* plan, uint64_t what) noexcept nogil:
+    cdef uint32_t workers = plan.least + drawn(plan.seed, 2 * what, plan.workers - plan.least + 1)
+    allow_workers(core, 0, workers, 1 + drawn(plan.seed, 2 * what + 1, workers))
+    wake_all(&core.idlers)
+    _hire_for_queued(core, plan)
+
+
+cdef inline void rig_work(Core* core, Worker* me, Plan* plan, Took* took) noexcept nogil:
+    # As WorkerMain, of one worker after another.
+    if not plan.elastic:
+        rig_consume(core, me, plan, took)
+        return
+    while plan.vacancies.take():
+        if take_seat(core) and not rig_consume(core, me, plan, took):
+            core.gone.add(1)
+            gate_wake_all(&core.quiet)
+            return
+        core.reserved.sub(1)
+        if work_ready(core):
+            _hire_for_queued(core, plan)
+        gate_wake_all(&core.quiet)
 
 
 # ---- workers -------------------------------------------------------------------
@@ -293,10 +376,10 @@ cdef inline void _resolve(Core* core, Job* job, uint64_t item) noexcept nogil:
     gate_wake_one(&core.room)
 
 
-cdef inline void rig_consume(Core* core, Worker* me, Plan* plan, Took* took) noexcept nogil:
-    # As work() in worker.pxd, until closed and drained.
+cdef inline bint rig_consume(Core* core, Worker* me, Plan* plan, Took* took) noexcept nogil:
+    # As work() in worker.pxd: until closed and drained, or, True, it has left before.
     cdef uint64_t item
-    cdef bint closed
+    cdef bint closed, left = False
     core.idlers.searching.add(1)
     while True:
         closed = ring_is_closed(&core.ring)
@@ -306,11 +389,16 @@ cdef inline void rig_consume(Core* core, Worker* me, Plan* plan, Took* took) noe
                 tell_workers(core)
             while item:
                 _run(core, me, item, plan, took)
+                if core.elastic.relaxed() and leave_seat(core, core.max_workers.load()):
+                    left = True
+                    break
                 item = _noted_take(core, me)
             core.idlers.searching.add(1)
+            if left:
+                break
             continue
         if closed:
-            if all_taken(core):
+            if all_taken(core) and leave_drained(core):
                 wake_all(&core.idlers)
                 break
             if not ring_is_drained(&core.ring):
@@ -321,11 +409,29 @@ cdef inline void rig_consume(Core* core, Worker* me, Plan* plan, Took* took) noe
             continue
         if plan.told:
             tell_if_quiet(core)
-        me.parker.park(&me.patience)
+        if _park_idle(core, me):
+            continue
+        if leave_seat(core, core.max_workers.load()) or leave_seat(core, core.min_workers.load()):
+            left = not work_ready(core) or not take_seat(core)
+            if left:
+                break
+    if left:
+        let_go_if_drained(core)
     if core.idlers.searching.sub(1) == 1 and work_ready(core):
         tell_workers(core)
     if plan.told:
         tell_if_quiet(core)
+    return left
+
+
+cdef inline bint _park_idle(Core* core, Worker* me) noexcept nogil:
+    # As park_idle.
+    if me.parker.park_until(may_idle_until(core), &me.patience):
+        return True
+    if unlist_idle(&core.idlers, me):
+        return False
+    me.parker.park(&me.patience)
+    return True
 
 
 cdef inline bint _has_something_to_do(Core* core) noexcept nogil:
@@ -334,7 +440,7 @@ cdef inline bint _has_something_to_do(Core* core) noexcept nogil:
 
 # ---- others ----------------------------------------------------------------------
 
-cdef inline void rig_keep_time(Core* core) noexcept nogil:
+cdef inline void rig_keep_time(Core* core, Plan* plan) noexcept nogil:
     # As _keep() of the timekeeper.
     cdef bint closed
     cdef int64_t due
@@ -342,6 +448,8 @@ cdef inline void rig_keep_time(Core* core) noexcept nogil:
     while True:
         closed = ring_is_closed(&core.ring)
         shelf_make_due(core, now_ns())
+        if core.elastic.load() and work_ready(core):
+            _hire_for_queued(core, plan)
         due = shelf_next_due(core)
         if closed and unfinished(core) == 0:
             return
@@ -356,6 +464,8 @@ cdef inline void rig_meddle(Core* core, Worker* me, uint64_t number, Plan* plan,
     cdef Act act
     for i in range(plan.n * plan.producers):
         job = &plan.job[i]
+        if plan.elastic and drawn(plan.seed, RESIZES + (i + 1) * 64 + number, 3) == 0:
+            _resize(core, plan, 2 * RESIZES + (i + 1) * 64 + number)
         act = <Act>drawn(plan.seed, (i + 1) * 64 + number, plan.acts)
         if until_known(job) == ACCEPTED and not (act == RUN_HERE and plan.told):
             job_meet(job, core, me, item_of(plan, i), act, number, seen)
@@ -388,6 +498,7 @@ cdef inline void rig_close(Core* core, End how, Plan* plan) noexcept nogil:
         purge_end(core)
     if plan.told:
         _wait_until_quiet(core)
+    plan.vacancies.end()
 
 
 cdef inline void _cancel_all(Core* core, Plan* plan) noexcept nogil:

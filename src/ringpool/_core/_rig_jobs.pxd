@@ -93,6 +93,12 @@ cdef extern from "rig.hpp" namespace "ringpool" nogil:
         uint32_t state
         uint64_t outcome
 
+    cdef cppclass Vacancies:
+        Vacancies() except +
+        void offer() noexcept
+        bint take() noexcept
+        void end() noexcept
+
     Job* jobs_new(uint64_t n) except +
     void jobs_free(Job*) noexcept
     void write(uint64_t* place, uint64_t outcome) noexcept

@@ -14,13 +14,13 @@ from ringpool._core._rig cimport (
     Took,
     rig_books,
     rig_close,
-    rig_consume,
     rig_end,
     rig_jobs,
     rig_keep_time,
     rig_meddle,
     rig_open,
     rig_produce,
+    rig_work,
 )
 from ringpool._core._rig_jobs cimport SET_RESULT, Seen
 from ringpool._core.layout cimport FOREVER, NOW, Core, Worker, relax, roster_put
@@ -59,7 +59,7 @@ cdef void _produce(void* part) noexcept nogil:
 
 cdef void _consume(void* part) noexcept nogil:
     cdef Part* me = <Part*>part
-    rig_consume(me.core, me.worker, me.plan, &me.took)
+    rig_work(me.core, me.worker, me.plan, &me.took)
 
 
 cdef void _meddle(void* part) noexcept nogil:
@@ -68,7 +68,7 @@ cdef void _meddle(void* part) noexcept nogil:
 
 
 cdef void _keep_time(void* part) noexcept nogil:
-    rig_keep_time((<Part*>part).core)
+    rig_keep_time((<Part*>part).core, (<Part*>part).plan)
 
 
 cdef void _close_early(void* part) noexcept nogil:
@@ -86,6 +86,7 @@ def run(
     uint64_t seed, uint64_t capacity, int producers, int workers, uint64_t n, uint64_t keys, bint ready,
     bint give_up, bint close_early, bint meet, int meddlers, bint planned, uint64_t again, int64_t delay, uint64_t holds,
     bint sleeps, bint by_hand, End how, uint64_t lanes, uint64_t levels,
+    bint elastic, int64_t idle_ns,
 ):
     """
     One run: (ended, steps, accepted by each producer, (taken, broken) by each worker, history, jobs, books, seen).
@@ -104,6 +105,7 @@ def run(
         sleeps: some jobs sleep until they are asked to end.
         by_hand: meddlers settle some.
         lanes, levels: of those, as many as there may be.
+        elastic, idle_ns: workers are hired, and leave after so long without a job, or when meddlers want fewer.
         how: to end, as stop(), stop_now(), the exit of the interpreter, or by cancelling each job.
 
     History: (what, item, begin, end) of each put, take and run, and of what jobs' words went through. Jobs, books
@@ -132,7 +134,9 @@ def run(
     plan.lanes = lanes
     plan.levels = levels
     plan.acts = SET_RESULT + by_hand
-    plan.told = again or delay or holds
+    plan.elastic = elastic
+    plan.idle_ns = idle_ns
+    plan.told = again or delay or holds or elastic
     core = rig_open(capacity, ready, 2, workers, &plan)
     memset(&part, 0, sizeof(part))
     part.core = core

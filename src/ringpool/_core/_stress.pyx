@@ -16,13 +16,13 @@ from ringpool._core._rig cimport (
     Took,
     rig_books,
     rig_close,
-    rig_consume,
     rig_end,
     rig_jobs,
     rig_keep_time,
     rig_meddle,
     rig_open,
     rig_produce,
+    rig_work,
 )
 from ringpool._core._rig_jobs cimport SET_RESULT, Seen, until_known
 from ringpool._core.layout cimport FOREVER, Core, Worker, roster_put
@@ -44,6 +44,7 @@ cdef class Rig:
         self, uint64_t seed, uint64_t capacity, int producers, int workers, uint64_t n, uint64_t keys=0,
         bint ready=False, int meddlers=0, bint planned=False, uint64_t again=0, int64_t delay=0, uint64_t holds=0,
         bint by_hand=True, uint64_t lanes=0, uint64_t levels=1,
+        bint elastic=False, int64_t idle_ns=0,
     ):
         memset(&self.plan, 0, sizeof(self.plan))
         self.plan.seed = seed
@@ -58,7 +59,9 @@ cdef class Rig:
         self.plan.levels = levels
         self.plan.deadline = FOREVER
         self.plan.acts = SET_RESULT + by_hand
-        self.plan.told = again or delay or holds
+        self.plan.elastic = elastic
+        self.plan.idle_ns = idle_ns
+        self.plan.told = again or delay or holds or elastic
         self.core = rig_open(capacity, ready, 64, workers, &self.plan)
         self.working = workers
         for i in range(workers + meddlers):
@@ -86,7 +89,7 @@ cdef class Rig:
         cdef Took took
         memset(&took, 0, sizeof(took))
         with nogil:
-            rig_consume(self.core, self.workers[index], &self.plan, &took)
+            rig_work(self.core, self.workers[index], &self.plan, &took)
         return took.n, took.total, took.broken
 
     def meddle(self, size_t index):
@@ -99,7 +102,7 @@ cdef class Rig:
     def keep_time(self):
         """Make due what is due, until nothing is left to do."""
         with nogil:
-            rig_keep_time(self.core)
+            rig_keep_time(self.core, &self.plan)
 
     def close(self, End how, uint64_t after):
         """The end, as soon as so many numbers of the first producer have been put, or refused."""

@@ -197,26 +197,23 @@ cdef class Engine:
         cdef bint hiring = is_hiring_for(core)
         if on_worker_of(core):
             return is_quiet(core, workers_too, hiring)
-        while not is_quiet(core, workers_too, hiring):
-            if not woken:
-                return False
-            gate_enter(&core.quiet, &waiter)
-            if is_quiet(core, workers_too, hiring):
-                gate_leave(&core.quiet, &waiter)
-                break
-            try:
-                woken = sleep_until_woken(&waiter, deadline)
-            except:
-                gate_leave(&core.quiet, &waiter)
-                raise
-            if not woken:
-                gate_leave(&core.quiet, &waiter)
-        if workers_too:
-            for thread in list(self._threads):
-                # not itself: a destructor at a worker's very end may get here
-                if thread.is_alive() and thread.ident != threading.get_ident():
-                    thread.join()
-        return True
+        while True:
+            while not is_quiet(core, workers_too, hiring):
+                if not woken:
+                    return False
+                gate_enter(&core.quiet, &waiter)
+                if is_quiet(core, workers_too, hiring):
+                    gate_leave(&core.quiet, &waiter)
+                    break
+                try:
+                    woken = sleep_until_woken(&waiter, deadline)
+                except:
+                    gate_leave(&core.quiet, &waiter)
+                    raise
+                if not woken:
+                    gate_leave(&core.quiet, &waiter)
+            if not workers_too or not _join(self._threads):
+                return True                     # else one that has left may have hired another at its very end
 
     def _after_fork(self):
         """
@@ -429,6 +426,16 @@ cdef _fail_with_its_worker(Worker* gone):
         gone.inbox.job = NULL
         _fail_after_fork(<FutureBase>job)
         Py_DECREF(job)
+
+
+cdef bint _join(set threads) except -1:
+    # Whether there was any.  Not itself: a destructor at a worker's very end may get here.
+    cdef bint any_was = False
+    for thread in list(threads):
+        if thread.is_alive() and thread.ident != threading.get_ident():
+            thread.join()
+            any_was = True
+    return any_was
 
 
 cdef _fail_after_fork(FutureBase job):

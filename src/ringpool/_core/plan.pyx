@@ -268,7 +268,7 @@ def run_unqueued(Engine pool not None, FutureBase future not None):
     if ring_is_closed(&core.ring):
         wake_all(&core.idlers)              # who stayed for our sake
     elif core.elastic.load():
-        _hire(pool, False)                  # who is to try it again may have left
+        _hire(pool)                  # who is to try it again may have left
     tell_if_quiet(core)
     return True
 
@@ -342,7 +342,7 @@ def lateness_begins(Engine pool not None):
     if core.late.add(1) >= core.late_limit.load():
         return False
     allow_workers(core, 1, 0, 0)
-    _hire(pool, True)
+    _hire(pool)
     return True
 
 
@@ -355,9 +355,9 @@ def lateness_ends(Engine pool not None, bint replaced):
         wake_all(&core.idlers)              # one too many: an idle one may go
 
 
-cdef _hire(Engine pool, bint draining):
+cdef _hire(Engine pool):
     hire_for_queued(
-        core_of_pool(pool), pool._worker_initializer, pool._worker_finalizer, pool._threads, pool._thread_name_prefix, draining
+        core_of_pool(pool), pool._worker_initializer, pool._worker_finalizer, pool._threads, pool._thread_name_prefix
     )
 
 
@@ -406,7 +406,7 @@ def resize(Engine pool not None, int32_t workers, int32_t least):
     core.elastic.store(1)
     allow_workers(core, 0, workers, least)
     wake_all(&core.idlers)
-    _hire(pool, False)
+    _hire(pool)
 
 
 def worker_number():

@@ -49,6 +49,14 @@ inline void saw(std::vector<Seen> *list, std::uint64_t item, std::uint32_t state
     list->push_back({item, state, outcome});
 }
 
+#if RINGPOOL_SCHEDULED
+inline void somebody_came(const void *where) noexcept { schedule().came(where); }
+inline void await_somebody(const void *where) noexcept { schedule().await(where, false); }
+#else
+inline void somebody_came(const void *) noexcept {}
+inline void await_somebody(const void *) noexcept { relax(); }
+#endif
+
 // Outcomes, which are no Words, with a point where another thread may go on.
 inline void write(std::uint64_t *place, std::uint64_t outcome) noexcept { point(); *place = outcome; }
 inline std::uint64_t read(const std::uint64_t *place) noexcept { point(); return *place; }
@@ -60,6 +68,33 @@ inline std::uint64_t drawn(std::uint64_t seed, std::uint64_t what, std::uint64_t
     z = (z ^ z >> 27) * 0x94d049bb133111ebu;
     return (z ^ z >> 31) % below;
 }
+
+// Workers that are hired, and threads that become one.
+class Vacancies {
+    static constexpr std::uint32_t ENDED = std::uint32_t(1) << 31;      // nobody is hired any more
+    Word<std::uint32_t> offers;
+public:
+    void offer() noexcept {
+        offers.add(1);
+        somebody_came(&offers);
+    }
+    void end() noexcept {
+        offers.add(ENDED);
+        somebody_came(&offers);
+    }
+    bool take() noexcept {
+        while (true) {
+            std::uint32_t now = offers.load();
+            if (now != 0 && now != ENDED) {
+                if (offers.cas(now, now - 1)) return true;
+            } else if (now == ENDED) {
+                return false;
+            } else {
+                await_somebody(&offers);
+            }
+        }
+    }
+};
 
 // ---- what is noted -----------------------------------------------------------
 

@@ -9,12 +9,13 @@ from libc.stdint cimport int64_t, uint32_t
 
 from ringpool._core.core cimport deliver, tell_if_quiet
 from ringpool._core.future cimport FutureBase, future_run_callbacks, future_start
-from ringpool._core.layout cimport FOREVER, NOW, Core, Here, Worker, now_ns, relax
+from ringpool._core.layout cimport Core, Here, Worker, now_ns, relax
 from ringpool._core.parking cimport gate_wake_all, gate_wake_one, list_idle, unlist_idle, wake_all
 from ringpool._core.python cimport Py_DECREF, interpreter_calls
 from ringpool._core.planned cimport run_planned
 from ringpool._core.ring cimport ring_is_closed, ring_is_drained
 from ringpool._core.run cimport run_started
+from ringpool._core.seats cimport leave_drained, leave_seat, may_idle_until, take_seat
 from ringpool._core.shelf cimport all_taken, has_drained, let_go_if_drained, take_next, tell_workers, work_ready
 
 cdef enum:
@@ -105,14 +106,9 @@ cdef inline bint has_something_to_do(Core* core) noexcept:
 
 cdef inline bint park_idle(Core* core, Worker* me) noexcept:
     # True: woken, and counted as searching.  False: idle for too long, likewise counted.
-    cdef int64_t until = FOREVER
+    cdef int64_t until = may_idle_until(core)
     cdef int64_t woke
     cdef bint woken
-    cdef uint32_t drained = core.drained.relaxed()
-    if core.started.relaxed() > core.max_workers.relaxed() + drained:
-        until = NOW
-    elif core.idle_ns >= 0 and core.started.relaxed() > core.min_workers.relaxed() + drained:
-        until = now_ns() + core.idle_ns
     me.asleep.set(now_ns())
     with nogil:
         woken = me.parker.park_until(until, &me.patience if me.answered else NULL)
@@ -129,38 +125,6 @@ cdef inline bint park_idle(Core* core, Worker* me) noexcept:
     with nogil:
         me.parker.park(NULL)                    # somebody was faster: the token is coming
     return True
-
-
-cdef inline bint leave_drained(Core* core) noexcept:
-    # For good, and with its seat, for which nobody is hired.  Counted first, then
-    # the look that decides: who puts a job back does that and then looks at the count.
-    core.drained.add(1)
-    if all_taken(core):
-        return True
-    core.drained.sub(1)
-    return False
-
-
-cdef inline bint leave_seat(Core* core, uint32_t least) noexcept:
-    # True: one worker fewer is started, and it is the calling one.  At least so many
-    # stay, those not counted that have drained the queue: what the caller has put
-    # back, before this look at them, is for the others.
-    cdef uint32_t started = core.started.load()
-    while started > least + core.drained.load():
-        if core.started.cas(started, started - 1):
-            return True
-    return False
-
-
-cdef inline bint take_seat(Core* core) noexcept:
-    # One for each of max_workers.  More threads than seats are started only when
-    # a signal handler submits while the thread that it interrupts is hiring.
-    cdef uint32_t started = core.started.load()
-    while started < core.max_workers.load():
-        if core.started.cas(started, started + 1):
-            gate_wake_all(&core.hired)
-            return True
-    return False
 
 
 cdef inline void work_as_spare(Core* core, Worker* me, object safe_point) noexcept:
@@ -182,7 +146,7 @@ cdef inline void call_quietly(object function) noexcept:
 
 
 cdef int hire(Core* core, object initializer, object finalizer, set threads, object name) except -1
-cdef hire_for_queued(Core* core, initializer, finalizer, set threads, name, bint draining=*)
+cdef hire_for_queued(Core* core, initializer, finalizer, set threads, name)
 cdef bint hire_spare(FutureBase job) except -1
 cdef void wait_for_others() noexcept
 cdef tell_of_no_spare()

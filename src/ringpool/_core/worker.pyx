@@ -10,7 +10,7 @@ from concurrent.futures.thread import BrokenThreadPool
 from cpython.object cimport PyObject
 from libc.stdint cimport int32_t, uint32_t
 
-from ringpool._core.core cimport core_close, core_release, unfinished
+from ringpool._core.core cimport core_close, core_release
 from ringpool._core.future cimport FutureBase, is_served_by
 from ringpool._core.here cimport calling_thread, works_for
 from ringpool._core.jobword cimport PENDING, PHASE
@@ -28,7 +28,7 @@ from ringpool._core.layout cimport (
 )
 from ringpool._core.parking cimport gate_enter, gate_leave, gate_wake_all, sleep_until_woken
 from ringpool._core.python cimport Py_DECREF, Py_INCREF, Py_XINCREF, current_thread_state, ident_of_this_thread
-from ringpool._core.ring cimport ring_is_closed
+from ringpool._core.seats cimport ENOUGH, RESERVED, Hiring, reserve_seat
 from ringpool._core.shelf cimport allow_workers, work_ready
 
 from ringpool._core.resolve cimport resolve_queued
@@ -192,7 +192,7 @@ cdef int hire(Core* core, object initializer, object finalizer, set threads, obj
     # The caller has counted itself in `coming`: jobs about to be put want a
     # worker each, as those that are queued or run.
     cdef Waiter waiter
-    while not _hire_one(core, initializer, finalizer, threads, name):
+    while not _hire_one(core, initializer, finalizer, threads, name, True):
         # Another thread is starting the first worker, which may fail.
         gate_enter(&core.hired, &waiter)
         if core.started.load() or not core.reserved.load():
@@ -207,21 +207,15 @@ cdef int hire(Core* core, object initializer, object finalizer, set threads, obj
 
 
 cdef bint _hire_one(
-    Core* core, object initializer, object finalizer, set threads, object name, bint draining=False
+    Core* core, object initializer, object finalizer, set threads, object name, bint before_put
 ) except -1:
     # False: there is no worker yet, and somebody else is at it.
     cdef Here* here = calling_thread()
     cdef Core* hiring_before = here.hiring
-    cdef bint reentrant = hiring_before == core     # a signal handler's submit inside ours
-    cdef uint32_t reserved = core.reserved.load()
-    while True:
-        if ring_is_closed(&core.ring) and not draining:
-            return True
-        if reserved >= core.max_workers.load() + reentrant or core.coming.load() + unfinished(core) <= reserved:
-            # Never wait for a frame that stands still below this one.
-            return reentrant or core.started.load() != 0 or reserved == 0
-        if core.reserved.cas(reserved, reserved + 1):
-            break
+    # reentrant: a signal handler's submit inside ours
+    cdef Hiring hiring = reserve_seat(core, before_put, hiring_before == core)
+    if hiring != RESERVED:
+        return hiring == ENOUGH
     here.hiring = core
     try:
         interrupted = _start(core, initializer, finalizer, None, threads, name)
@@ -239,15 +233,14 @@ cdef bint _hire_one(
     return True
 
 
-cdef hire_for_queued(Core* core, initializer, finalizer, set threads, name, bint draining=False):
+cdef hire_for_queued(Core* core, initializer, finalizer, set threads, name):
     # After jobs became ready, where the worker that was relied on may have left:
-    # as many as there is work for.  draining: also while it is closed; by whom its
-    # end must wait for.
+    # as many as there is work for, also of a closed queue.
     cdef uint32_t before = core.reserved.load() + 1
     try:
         while before != core.reserved.load():
             before = core.reserved.load()
-            _hire_one(core, initializer, finalizer, threads, name, draining)
+            _hire_one(core, initializer, finalizer, threads, name, False)
     except Exception:
         pass                                    # the least number of workers is there
 
