@@ -122,7 +122,7 @@ AFTER = {
 @pytest.mark.parametrize("place", Waiting.PLACES)
 def test_what_ends_while_it_waits_is_gone_at_once(dispatch, gate, until, place, end):
     """
-    Wherever it waits: statistics do not count it, its room is there, and results() has it; the others are where they were.
+    Wherever it waits: statistics do not count it, its room is there, results() has it; the others are where they were.
     """
     waiting = Waiting(gate, until, dispatch)
     results = waiting.queue.results()

@@ -26,26 +26,27 @@ position (3 247), or follows the other way round (221); a worker that does not l
 does not (328), a stop that wakes no sleeper (221); a job counted as dealt with before it is (0), an end that is told to
 nobody (0), `unfinished` without the shelf's lock (635).
 
-Of what ends while it waits: not taken off the shelf at all (423), or not from behind its key (176), from its lane (26);
-arrival (26) or time (374) that the shelf does not note; a key that is not free then (80); counted off though a worker has
-it (0); counted as waiting for ever (26); without the shelf's lock (a run without end); a shelf that does not look whether
-something can start (857); nobody told that waits for room (122), the end (3 715), or to leave (821), or that waits behind
-its key (in none of 20 000; 463 in a test of its own); come_again (9 685) or a hold (80) without the second look.
+Of what ends while it waits: not taken off the shelf at all (423), or not from behind its key (176), from its lane
+(26); arrival (26) or time (374) that the shelf does not note; a key that is not free then (80); counted off though a
+worker has it (0); counted as waiting for ever (26); without the shelf's lock (a run without end); a shelf that does
+not look whether something can start (857); nobody told that waits for room (122), the end (3 715), or to leave (821),
+or that waits behind its key (in none of 20 000; 463 in a test of its own); come_again (9 685) or a hold (80) without
+the second look.
 
-Of lanes: more at a time than may run (3 218); jobs that are not counted off, or a level that is dropped with its jobs (a
-crash). Not seen: workers set aside for the lane that has reserved them, which only makes fewer run.
+Of lanes: more at a time than may run (3 218); jobs that are not counted off, or a level that is dropped with its jobs
+(a crash). Not seen: workers set aside for the lane that has reserved them, which only makes fewer run.
 
 Of workers that leave: one that hires nobody in place of itself (763), or not of a closed queue (4 344: as it was), one
 that leaves though those who stay have drained the queue (3 159); a producer that does not hire again after its put
 (1 059); who waits for the first worker and is not told of it (1). Not seen here, though the model finds the first two: a
-leaver that lets nobody go, one that has drained the queue and does not look again; and one that does not look before it
-gives up its seat, or does no F2 then, and producers that are not counted as coming, since who looks later makes up for
-these.
+leaver that lets nobody go, one that has drained the queue and does not look again; and one that does not look before
+it gives up its seat, or does no F2 then, and producers that are not counted as coming, since who looks later makes up
+for these.
 
 These seeds are of the schedules as they were then.
 
-Not seen: a job taken out of a timer, or its lane, for another that has the same time or arrival, which there are none of
-here; come_again of an attempt that is due at once and tells nobody (the worker looks itself), a close that does not
+Not seen: a job taken out of a timer, or its lane, for another that has the same time or arrival, which there are none
+of here; come_again of an attempt that is due at once and tells nobody (the worker looks itself), a close that does not
 tell the timekeeper (whoever deals with the last job does, too), and `unfinished` with what was accepted read first,
 since nobody asks here before the close.
 

@@ -10,19 +10,14 @@ from libcpp.vector cimport vector
 
 from ringpool._core._rig cimport (
     End,
-    Plan,
-    Took,
-    rig_books,
     rig_close,
-    rig_end,
-    rig_jobs,
     rig_keep_time,
     rig_meddle,
-    rig_open,
     rig_produce,
     rig_work,
 )
 from ringpool._core._rig_jobs cimport SET_RESULT, Seen
+from ringpool._core._rig_plan cimport Plan, Took, rig_books, rig_end, rig_jobs, rig_open
 from ringpool._core.layout cimport FOREVER, NOW, Core, Worker, relax, roster_put
 
 
@@ -84,8 +79,8 @@ cdef void _close_at_the_end(void* part) noexcept nogil:
 
 def run(
     uint64_t seed, uint64_t capacity, int producers, int workers, uint64_t n, uint64_t keys, bint ready,
-    bint give_up, bint close_early, bint meet, int meddlers, bint planned, uint64_t again, int64_t delay, uint64_t holds,
-    bint sleeps, bint by_hand, End how, uint64_t lanes, uint64_t levels,
+    bint give_up, bint close_early, bint meet, int meddlers, bint planned, uint64_t again, int64_t delay,
+    uint64_t holds, bint sleeps, bint by_hand, End how, uint64_t lanes, uint64_t levels,
     bint elastic, int64_t idle_ns,
 ):
     """
@@ -101,7 +96,7 @@ def run(
         meddlers: threads that do something with each job.
         planned: every other number waits on the shelf.
         again, delay: attempts before the last and ns before each, at the most, of those; then there is a timekeeper.
-        holds: how often one of those is put back when it is taken, and nothing starts for a while, at the most; then too.
+        holds: how often one of those is put back when it is taken, and nothing starts for a while, at the most; too.
         sleeps: some jobs sleep until they are asked to end.
         by_hand: meddlers settle some.
         lanes, levels: of those, as many as there may be.

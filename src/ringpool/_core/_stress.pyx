@@ -12,19 +12,14 @@ from libcpp.vector cimport vector
 
 from ringpool._core._rig cimport (
     End,
-    Plan,
-    Took,
-    rig_books,
     rig_close,
-    rig_end,
-    rig_jobs,
     rig_keep_time,
     rig_meddle,
-    rig_open,
     rig_produce,
     rig_work,
 )
 from ringpool._core._rig_jobs cimport SET_RESULT, Seen, until_known
+from ringpool._core._rig_plan cimport Plan, Took, rig_books, rig_end, rig_jobs, rig_open
 from ringpool._core.layout cimport FOREVER, Core, Worker, roster_put
 
 

@@ -55,7 +55,7 @@ public:
         node.key() = until;
         by_time.insert(std::move(node));
     }
-    std::int64_t next_due() const noexcept { return by_time.empty() ? -1 : by_time.begin()->first; }    // negative: none
+    std::int64_t next_due() const noexcept { return by_time.empty() ? -1 : by_time.begin()->first; }   // negative: none
 };
 
 }  // namespace ringpool

@@ -26,7 +26,7 @@ struct Entry {
     std::int32_t level = 0;
     std::uint32_t lane = 0;
     std::int32_t prefers = -1;      // number of the worker that it would like
-    Entry *noted = nullptr;         // where arrival and due time are noted, for who looks for the job; NULL: a plain one
+    Entry *noted = nullptr;         // where arrival and due time are noted, for who looks for the job; NULL: plain
     bool keyed = false;
     bool holds_key = false;
     bool nested = false;            // it runs in place of one that waits for it, and takes no worker of its own

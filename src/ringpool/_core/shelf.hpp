@@ -79,7 +79,7 @@ class Shelf {
         lane.ready.sub(1);
         return node;
     }
-    // A certain job; empty: it is not there.  Where there was no memory for its key, another has the arrival that is noted.
+    // A certain job; empty: it is not there.  If there was no memory for its key, another has the arrival it has noted.
     Line::node_type unseat(const Entry &wish, _object *job) noexcept {
         Lane &lane = lanes[wish.lane];
         for (auto level = lane.levels.begin(); level != lane.levels.end(); ++level) {
@@ -93,7 +93,8 @@ class Shelf {
         auto line = wish.keyed ? keys.find(wish.key) : keys.end();
         if (line == keys.end()) return {};
         auto place = line->second.find(wish.arrival);
-        return place != line->second.end() && place->second.job == job ? line->second.extract(place) : Line::node_type();
+        if (place == line->second.end() || place->second.job != job) return {};
+        return line->second.extract(place);
     }
     // Of a job that is taken no more.
     Line::node_type node_back(const Entry &entry) noexcept {
