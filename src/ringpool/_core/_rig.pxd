@@ -108,6 +108,7 @@ cdef inline uint64_t rig_produce(Core* core, uint64_t producer, Plan* plan) noex
                 core.coming.sub(1)
                 _hire_for_queued(core, plan)
         make_known(job, ACCEPTED if put == PUT else TURNED_AWAY)
+    plan.vacancies.hires_no_more()
     return accepted
 
 
@@ -344,8 +345,9 @@ cdef inline void rig_keep_time(Core* core, Plan* plan) noexcept nogil:
             _hire_for_queued(core, plan)
         due = shelf_next_due(core)
         if closed and unfinished(core) == 0:
-            return
+            break
         core.clock.parker.park_until(due, &patience)
+    plan.vacancies.hires_no_more()
 
 
 cdef inline void rig_meddle(Core* core, Worker* me, uint64_t number, Plan* plan, vector[Seen]* seen) noexcept nogil:
@@ -361,6 +363,7 @@ cdef inline void rig_meddle(Core* core, Worker* me, uint64_t number, Plan* plan,
         act = <Act>drawn(plan.seed, (i + 1) * 64 + number, plan.acts)
         if until_known(job) == ACCEPTED and not (act == RUN_HERE and plan.told):
             job_meet(job, core, me, item_of(plan, i), act, number, seen)
+    plan.vacancies.hires_no_more()
 
 
 cdef inline void rig_close(Core* core, End how, Plan* plan) noexcept nogil:
@@ -390,7 +393,7 @@ cdef inline void rig_close(Core* core, End how, Plan* plan) noexcept nogil:
         purge_end(core)
     if plan.told:
         _wait_until_quiet(core)
-    plan.vacancies.end()
+    plan.vacancies.hires_no_more()
 
 
 cdef inline void _cancel_all(Core* core, Plan* plan) noexcept nogil:

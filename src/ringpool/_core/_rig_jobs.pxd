@@ -94,10 +94,10 @@ cdef extern from "rig.hpp" namespace "ringpool" nogil:
         uint64_t outcome
 
     cdef cppclass Vacancies:
-        Vacancies() except +
+        Vacancies(uint32_t) except +
         void offer() noexcept
         bint take() noexcept
-        void end() noexcept
+        void hires_no_more() noexcept
 
     Job* jobs_new(uint64_t n) except +
     void jobs_free(Job*) noexcept

@@ -12,6 +12,7 @@ cdef struct Plan:               # what the producers submit
     uint64_t seed               # of what is drawn for each job
     uint64_t n                  # numbers each
     uint64_t producers
+    uint64_t meddlers
     uint64_t keys               # every other number has the key number % keys; 0: none has
     bint planned                # every other number has an order of its own: a key, or is tried again, or due later
     uint64_t again              # attempts that such a number may have before its last
@@ -56,7 +57,7 @@ cdef inline Core* rig_open(
     plan.job = jobs_new(plan.n * plan.producers)
     core.shelf.workers = workers
     plan.workers = workers
-    plan.vacancies = new Vacancies()
+    plan.vacancies = new Vacancies(plan.producers + plan.meddlers + 2)     # and timekeeper and end
     _set_up_lanes(core, plan, workers)
     core.max_workers.store(workers)
     core.min_workers.store(1 if plan.elastic else workers)

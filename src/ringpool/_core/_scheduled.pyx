@@ -118,6 +118,7 @@ def run(
     plan.seed = seed
     plan.n = n
     plan.producers = producers
+    plan.meddlers = meddlers
     plan.keys = keys
     plan.planned = planned or keys
     plan.again = again

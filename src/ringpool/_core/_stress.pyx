@@ -45,6 +45,7 @@ cdef class Rig:
         self.plan.seed = seed
         self.plan.n = n
         self.plan.producers = producers
+        self.plan.meddlers = meddlers
         self.plan.keys = keys
         self.plan.planned = planned or keys
         self.plan.again = again

@@ -69,29 +69,26 @@ inline std::uint64_t drawn(std::uint64_t seed, std::uint64_t what, std::uint64_t
     return (z ^ z >> 31) % below;
 }
 
-// Workers that are hired, and threads that become one.
+// Workers that are hired, and threads that become one, until nobody is left that may hire.
 class Vacancies {
-    static constexpr std::uint32_t ENDED = std::uint32_t(1) << 31;      // nobody is hired any more
-    Word<std::uint32_t> offers;
+    static constexpr std::uint32_t HIRER = std::uint32_t(1) << 16;
+    Word<std::uint32_t> word;           // how many may hire, and below how many are hired and have not begun
 public:
+    explicit Vacancies(std::uint32_t hirers) { word.set(hirers * HIRER); }
     void offer() noexcept {
-        offers.add(1);
-        somebody_came(&offers);
+        word.add(1);
+        somebody_came(&word);
     }
-    void end() noexcept {
-        offers.add(ENDED);
-        somebody_came(&offers);
+    void hires_no_more() noexcept {
+        word.sub(HIRER);
+        somebody_came(&word);
     }
     bool take() noexcept {
         while (true) {
-            std::uint32_t now = offers.load();
-            if (now != 0 && now != ENDED) {
-                if (offers.cas(now, now - 1)) return true;
-            } else if (now == ENDED) {
-                return false;
-            } else {
-                await_somebody(&offers);
-            }
+            std::uint32_t now = word.load();
+            if (now == 0) return false;
+            if (now % HIRER == 0) await_somebody(&word);
+            else if (word.cas(now, now - 1)) return true;
         }
     }
 };
