@@ -36,12 +36,12 @@ the second look.
 Of lanes: more at a time than may run (3 218); jobs that are not counted off, or a level that is dropped with its jobs
 (a crash). Not seen: workers set aside for the lane that has reserved them, which only makes fewer run.
 
-Of workers that leave: one that hires nobody in place of itself (763), or not of a closed queue (4 344: as it was), one
-that leaves though those who stay have drained the queue (3 159); a producer that does not hire again after its put
-(1 059); who waits for the first worker and is not told of it (1). Not seen here, though the model finds the first two: a
-leaver that lets nobody go, one that has drained the queue and does not look again; and one that does not look before
-it gives up its seat, or does no F2 then, and producers that are not counted as coming, since who looks later makes up
-for these.
+Of workers that leave: one that hires nobody in place of itself (763), or not of a closed queue (4 344: as it was); a
+producer that does not hire again after its put (1 059); who waits for the first worker and is not told of it (1). Not
+seen here, though the model finds them: a leaver that lets nobody go, one that has drained the queue and does not look
+again, one that leaves though those who stay have drained it (once, at 3 159 of other draws). Not seen: one that does
+not look before it gives up its seat, or does no F2 then, and producers that are not counted as coming, since who looks
+later makes up for these.
 
 These seeds are of the schedules as they were then.
 
