@@ -137,7 +137,7 @@ cdef class Engine:
         try:
             iterator = iter(iterable)
         except TypeError as error:
-            raise TypeError(f"iterable must be one, got {shown(iterable)}") from error
+            raise TypeError(f"iterable must be an iterable of items, got {shown(iterable)}") from error
         call[0] = <PyObject*>fn
         try:
             for item in iterator:
