@@ -335,3 +335,35 @@ def test_who_waits_for_an_item_of_a_map_is_not_at_work(dispatch, gate, ordered):
             return list(results)
 
         assert queue.submit(parent).result(WAIT) == [7]
+
+
+def test_two_that_become_due_at_once_find_a_worker_each(dispatch):
+    """
+    One worker looks for work, the other's job waits for just these two, of which the first ends by the second.
+    """
+    with WorkerQueue(2, 8, dispatch=dispatch) as queue:
+
+        def parent(second_runs):
+            first = queue.submit_later(SHORT, second_runs.wait, WAIT)
+            second = queue.submit_later(SHORT, second_runs.set)
+            return futures.wait([first, second]) and first.result()
+
+        for _ in range(40):
+            assert queue.submit(parent, threading.Event()).result(WAIT)
+
+
+def test_of_more_jobs_than_idle_workers_the_last_finds_a_spare(dispatch):
+    """
+    Whoever is idle is woken by one of those before it.
+    """
+    for _ in range(40):
+        with WorkerQueue(3, 16, dispatch=dispatch) as queue:
+            list(queue.map(int, range(9)))
+
+            def parent(queue=queue):
+                last_runs = threading.Event()
+                jobs = [queue.submit(Job(last_runs.wait, WAIT, timeout=2 * WAIT)) for _ in range(2)]
+                queue.submit(last_runs.set)
+                return jobs[0].result()
+
+            assert queue.submit(parent).result(WAIT)
