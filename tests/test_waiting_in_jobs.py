@@ -367,3 +367,24 @@ def test_of_more_jobs_than_idle_workers_the_last_finds_a_spare(dispatch):
                 return jobs[0].result()
 
             assert queue.submit(parent).result(WAIT)
+
+
+def test_who_is_resized_away_leaves_nothing_behind(dispatch):
+    """
+    What has just become due, and who waits for it relied on the one who left.
+    """
+    for spin in range(300):
+        with WorkerQueue(2, 8, dispatch=dispatch) as queue:
+            waits = threading.Event()
+
+            def parent(queue=queue, waits=waits):
+                job = queue.submit_later(0.0005, int)
+                waits.set()
+                return job.result()
+
+            job = queue.submit(parent)
+            assert waits.wait(WAIT)
+            for _ in range(20 * spin):
+                pass
+            queue.resize(1)
+            assert job.result(WAIT) == 0

@@ -126,6 +126,8 @@ cdef class WorkerMain:
         self.core.reserved.sub(1)
         if work_ready(self.core):
             hire_for_queued(self.core, self.initializer, self.finalizer, self.threads, self.prefix)
+            # Where there are no places more, since the queue has been resized: those that stay may wait for just this.
+            make_up_for_waits(self.core, self.initializer, self.finalizer, self.threads, self.prefix)
         gate_wake_all(&self.core.quiet)
 
 
