@@ -388,3 +388,35 @@ def test_who_is_resized_away_leaves_nothing_behind(dispatch):
                 pass
             queue.resize(1)
             assert job.result(WAIT) == 0
+
+
+# ---- in callbacks -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("planned", [False, True])
+@pytest.mark.parametrize("way", ["later", "group", "as_completed", "race", "map"])
+def test_a_callback_may_wait_as_a_job_may(dispatch, way, planned, gate):
+    """
+    It runs on a worker, which is none while it waits.
+    """
+    with WorkerQueue(1, 16, dispatch=dispatch) as queue:
+        answer = futures.Future()
+
+        def calls_back(_):
+            if way == "later":
+                answer.set_result([queue.submit_later(SHORT, str, "done").result()])
+            elif way == "race":
+                answer.set_result([queue.race(lambda: "done", lambda: "done")])
+            elif way == "map":
+                answer.set_result(list(queue.map(str, ["done"], ordered=False)))
+            else:
+                with queue.group() as group:
+                    jobs = [group.submit(str, "done"), group.submit(Job(str, "done", delay=SHORT))]
+                    if way == "as_completed":
+                        jobs = list(group.as_completed())
+                answer.set_result([job.result() for job in jobs])
+
+        first = queue.submit(Job(gate, priority=1) if planned else gate)
+        first.add_done_callback(calls_back)
+        gate.open()
+        assert set(answer.result(WAIT)) == {"done"}

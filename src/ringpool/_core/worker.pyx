@@ -299,9 +299,15 @@ cdef void wait_for_others() noexcept:
 cdef WorkerMain _begin_to_wait(Core* core):
     cdef WorkerMain mine = <WorkerMain>calling_thread().main
     core.roster_lock.lock()
-    mine.worker.waits_in = mine.worker.current.relaxed()
+    mine.worker.waits_in = _is_at(mine.worker)
     core.roster_lock.unlock()
     return mine
+
+
+cdef inline PyObject* _is_at(Worker* worker) noexcept:
+    # The job it runs; itself, where it is awake and runs none: in a callback of one that has ended.
+    cdef PyObject* job = worker.current.relaxed()
+    return job if job != NULL or worker.asleep.relaxed() else <PyObject*>worker
 
 
 cdef tell_of_no_spare():
@@ -338,7 +344,7 @@ cdef void make_up_for_waits(Core* core, initializer, finalizer, set threads, pre
         return                              # who looks for work finds it
     core.roster_lock.lock()
     for i in range(core.roster.size()):
-        waiting += core.roster[i].waits_in != NULL and core.roster[i].waits_in == core.roster[i].current.relaxed()
+        waiting += core.roster[i].waits_in != NULL and core.roster[i].waits_in == _is_at(core.roster[i])
     core.roster_lock.unlock()
     if set_aside and core.spares.load() >= waiting:
         return                              # what lanes have reserved is theirs, but for who waits
