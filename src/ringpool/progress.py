@@ -68,7 +68,7 @@ class Bells:
                         except DeadlockError:
                             waits = False
                             # of those that are left; one that has just ended was not looked at, and is about to ring
-                            if unchanged() and not self._is_about_to_ring():
+                            if not self._is_about_to_ring() and unchanged():
                                 raise
                 with suppress(TimeoutError):
                     bell.result(seconds_until(deadline))
@@ -110,7 +110,8 @@ class Progress(Bells):
         self.ring()
 
     def _is_about_to_ring(self):
-        return sum(job.done() for job in self.jobs) > len(self.finished)
+        said = len(self.finished)  # read first: one that says so in between is done by the next line, and a change
+        return sum(job.done() for job in self.jobs) > said
 
     def close(self) -> None:
         """All have finished, and none will come: lets go of *on_finish*, whose owner may own this."""
@@ -215,7 +216,8 @@ class Window(Bells):
         return iter(tuple(self._jobs))
 
     def _is_about_to_ring(self):
-        return sum(job.done() for job in self) > len(self._finished)
+        said = len(self._finished)  # read first, as above
+        return sum(job.done() for job in self) > said
 
     def append(self, job: Future[Any]) -> None:
         """One more."""
