@@ -7,7 +7,7 @@ from concurrent import futures
 
 import pytest
 
-from ringpool import DeadlockError, Job, Lane, Retry, ThreadPoolExecutor, WorkerQueue, current_job
+from ringpool import DeadlockError, Job, Lane, QueueFull, Retry, ThreadPoolExecutor, WorkerQueue, current_job
 from ringpool._core.here import current_future
 from ringpool.deadlocks import MAX_SPARES
 
@@ -457,3 +457,56 @@ def test_a_race_that_ran_an_attempt_in_place_is_made_up_for_when_the_next_is_due
         assert tried.wait(WAIT)
         goes_on.set()
         assert job.result(WAIT) == "won"
+
+
+# ---- who waits for room ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("max_spares", [0, 1, None])
+def test_room_is_made_while_others_wait_for_who_waits_for_it(dispatch, max_spares, gate):
+    """
+    By a spare; where none may come, the last to wait is refused.
+    """
+    settings = {} if max_spares is None else {"max_spares": max_spares}
+    with WorkerQueue(2, 1, dispatch=dispatch, report_unread=False, **settings) as queue:
+
+        def fills():
+            gate()
+            return [queue.submit(int) for _ in range(5)]
+
+        first = queue.submit(fills)
+        gate.wait_until_entered()
+        second = queue.submit(first.result)
+        while queue.stats().in_flight < 2:
+            pass
+        gate.open()
+        assert isinstance(first.exception(WAIT), QueueFull if max_spares == 0 else type(None))
+        assert second.exception(WAIT) is first.exception()
+
+
+@pytest.mark.parametrize("max_spares", [0, None])
+def test_who_waits_last_for_one_that_waits_for_room_is_no_worker_either(dispatch, max_spares):
+    """
+    As above, the other way round: it is told, since the other was there first.
+    """
+    settings = {} if max_spares is None else {"max_spares": max_spares}
+    with WorkerQueue(2, 1, dispatch=dispatch, report_unread=False, **settings) as queue:
+        listed = threading.Event()
+        jobs = {}
+
+        def fills():
+            listed.set()
+            return len([queue.submit(int) for _ in range(5)])
+
+        def follows():
+            assert listed.wait(WAIT)
+            jobs["fills"] = queue.submit(fills)
+            while not queue.stats().blocked:
+                pass
+            return jobs["fills"].result()
+
+        follows = queue.submit(follows)
+        listed.set()
+        error = follows.exception(WAIT)
+        assert isinstance(error, DeadlockError if max_spares == 0 else type(None))
+        assert jobs["fills"].result(WAIT) == 5

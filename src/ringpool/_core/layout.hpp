@@ -151,6 +151,7 @@ struct alignas(LINE) Worker {
     struct _object *waits_in = nullptr;
     // Of a wait in its job that has no limit of time; under Waits::lock, and unchanged while it is listed there.
     struct _object *waits_for = nullptr;
+    bool waits_for_room = false;            // in the queue whose worker it is, and for no job
     Objects waits_among;                    // others, of which each would do as well
     Standing waits_on;                      // what stands still for it, the innermost first
     const Held *waits_holding = nullptr;    // and what that holds

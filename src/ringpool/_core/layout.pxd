@@ -211,6 +211,7 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         Times runs
         PyObject* waits_in
         PyObject* waits_for
+        bint waits_for_room
         Objects waits_among
         Standing waits_on
         const Held* waits_holding

@@ -127,6 +127,10 @@ cdef inline PyObject* take_unstarted(Core* core, Which which, uint64_t lane=0) n
     return job
 
 
+cdef inline bint is_full(Core* core) noexcept nogil:
+    return core.ring.bounded and core.shelf.total() + ring_length(&core.ring) >= core.ring.limit
+
+
 cdef inline Put shelf_put(Core* core, PyObject* job, Entry* wish) noexcept nogil:
     # wish: NULL for a plain job.  On PUT the shelf owns the caller's reference.
     cdef Entry entry
@@ -141,7 +145,7 @@ cdef inline Put shelf_put(Core* core, PyObject* job, Entry* wish) noexcept nogil
     entry.since = now_ns()
     if ring_is_closed(&core.ring):
         put = CLOSED
-    elif core.ring.bounded and core.shelf.total() + ring_length(&core.ring) >= core.ring.limit:
+    elif is_full(core):
         put = FULL
     elif entry.due > entry.since:
         if not core.shelf.delay(entry, &soonest):
