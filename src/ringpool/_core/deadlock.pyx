@@ -95,6 +95,13 @@ cdef bint begin_wait_for_room(Core* core, Here* here) noexcept:
     return may_end
 
 
+cdef void set_repeats(FutureBase job, bint repeats) noexcept:
+    # The time limit of the attempt that begins will not end the job: its function has to, and then there is another.
+    waits.lock.lock()
+    extension_of(job).repeats = repeats
+    waits.lock.unlock()
+
+
 cdef void serve_in(FutureBase item, FutureBase job) noexcept:
     # The item of a batch, which has started, is ended in this job.
     waits.lock.lock()
@@ -282,7 +289,7 @@ cdef bint _stands_on(Worker* worker, PyObject* job, Objects* path) noexcept:
 
 
 cdef bint _is_limited(FutureBase job) noexcept:
-    return extension_of(job) != NULL and extension_of(job).limited
+    return extension_of(job) != NULL and extension_of(job).limited and not extension_of(job).repeats
 
 
 cdef bint _lane_has_room(Core* core, FutureBase job) noexcept:

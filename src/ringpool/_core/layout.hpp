@@ -198,6 +198,7 @@ struct Extension {
     bool sampled = false;                       // its wait and its run are timed
     bool expires = false;                       // before it starts, time alone may end it
     bool limited = false;                       // while it runs, likewise
+    bool repeats = false;                       // but not this attempt, after which comes another; under Waits::lock
     struct Core *served_by = nullptr;           // no job itself, it is ended by one of this pool; only compared
     struct _object *served_in = nullptr;        // and while it runs, by this one; likewise, under Waits::lock
     Entry wish;                                 // how it wants to be queued, if planned

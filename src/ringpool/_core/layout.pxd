@@ -245,6 +245,7 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         bint sampled
         bint expires
         bint limited
+        bint repeats
         Core* served_by
         PyObject* served_in
         Entry wish
