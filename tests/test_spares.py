@@ -510,3 +510,26 @@ def test_who_waits_last_for_one_that_waits_for_room_is_no_worker_either(dispatch
         error = follows.exception(WAIT)
         assert isinstance(error, DeadlockError if max_spares == 0 else type(None))
         assert jobs["fills"].result(WAIT) == 5
+
+
+def test_who_waits_may_have_relied_on_workers_that_are_resized_away(dispatch, gate):
+    """
+    Spares may come instead, where else none may.
+    """
+    with WorkerQueue(3, 8, dispatch=dispatch, max_spares=0) as queue:
+        wait_for_it = threading.Semaphore(0)
+
+        def waits():
+            wait_for_it.release()
+            return queue.submit(Job(int, key="k", timeout=WAIT)).result()
+
+        holder = queue.submit(Job(gate, key="k"))
+        gate.wait_until_entered()
+        jobs = [queue.submit(waits) for _ in range(2)]
+        assert all(wait_for_it.acquire(timeout=WAIT) for _ in jobs)
+        while queue.stats().queued < 2:
+            pass
+        queue.resize(2)
+        gate.open()
+        assert [job.result(WAIT) for job in jobs] == [0, 0]
+        assert holder.result(WAIT) is None

@@ -300,6 +300,7 @@ struct Core {
     Word<std::uint32_t> gone;       // of those, whose thread has left the core
     Word<std::uint32_t> drained;    // of the started, that take nothing any more: all of a closed queue was taken
     Word<std::uint32_t> queueing;   // producers that wait for room
+    Word<std::uint32_t> most_workers;   // that there might be, before fewer may; under Shelf::lock
     Word<std::uint32_t> stuck;      // workers that wait for room in their own queue
     Word<std::uint32_t> spares;     // workers beyond max_workers, for jobs that wait for jobs
     std::uint32_t max_spares = 0;   // of those, at the most

@@ -328,6 +328,7 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         Word[uint32_t] drained
         Word[uint32_t] queueing
         Word[uint32_t] stuck
+        Word[uint32_t] most_workers
         Word[uint32_t] spares
         uint32_t max_spares
         Word[uint32_t] short_of_spares

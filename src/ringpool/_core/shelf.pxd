@@ -210,6 +210,7 @@ cdef inline void allow_workers(Core* core, int32_t more, int32_t resized, int32_
     # is reckoned from as many as there may be now.
     core.shelf.lock.lock()
     core.replacing.add(more)
+    core.most_workers.store(max(core.most_workers.load(), core.max_workers.load()))
     if resized:
         core.max_workers.store(resized + core.replacing.load())
         core.min_workers.store(least + core.replacing.load())

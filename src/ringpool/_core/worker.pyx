@@ -274,13 +274,13 @@ cdef bint hire_spare(FutureBase job) except -1:
         return True                         # an idle worker has been woken, or will be; none is set aside
     if job.state.load() & PHASE != PENDING:
         make_up_for_waits(core, mine.initializer, mine.finalizer, mine.threads, mine.prefix)
-        return core.spares.load() < core.max_spares
+        return core.spares.load() < _most_spares(core)
     if not ours and not work_ready(core):
-        return core.spares.load() < core.max_spares     # who puts the job that ends it makes up for this wait
+        return core.spares.load() < _most_spares(core)     # who puts the job that ends it makes up for this wait
     if not mine.has_spare.cas(expected, 1):
         # Unless that one waits itself.
         make_up_for_waits(core, mine.initializer, mine.finalizer, mine.threads, mine.prefix)
-        return core.spares.load() < core.max_spares
+        return core.spares.load() < _most_spares(core)
     if not _may_hire_spare(core):
         mine.has_spare.store(0)
         return False
@@ -320,10 +320,16 @@ cdef tell_of_no_spare():
         )
 
 
+cdef inline uint32_t _most_spares(Core* core) noexcept:
+    # Instead of workers that were taken away others may come: who waits cannot do without, and was not refused.
+    cdef uint32_t workers = core.max_workers.load()
+    return core.max_spares + max(core.most_workers.load(), workers) - workers
+
+
 cdef bint _may_hire_spare(Core* core) noexcept:
     # True: it is counted as one of them.
     cdef uint32_t spares = core.spares.load()
-    while spares < core.max_spares:
+    while spares < _most_spares(core):
         if core.spares.cas(spares, spares + 1):
             return True
     return False
