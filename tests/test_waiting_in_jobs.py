@@ -420,3 +420,28 @@ def test_a_callback_may_wait_as_a_job_may(dispatch, way, planned, gate):
         first.add_done_callback(calls_back)
         gate.open()
         assert set(answer.result(WAIT)) == {"done"}
+
+
+def len_of_each(items):
+    return [len(item) for item in items]
+
+
+@pytest.mark.parametrize("way", ["job", "item"])
+def test_where_one_worker_more_is_no_help_two_are_hired(dispatch, way, gate):
+    """
+    One is set aside, and jobs that wait are on all of those that there may be.
+    """
+    with WorkerQueue(3, 16, dispatch=dispatch, lanes={"b": Lane(), "a": Lane(reserve=1)}) as queue:
+        batcher = queue.batch(len_of_each, max_size=1, max_wait=WAIT)
+
+        def inner():
+            if way == "item":
+                return batcher.submit("item").result()
+            return queue.submit(Job(len, "item", timeout=WAIT)).result()
+
+        other = queue.submit(gate)
+        gate.wait_until_entered()
+        for _ in range(20):
+            assert queue.submit(lambda: queue.submit(Job(inner, timeout=WAIT)).result()).result(WAIT) == 4
+        gate.open()
+        assert other.result(WAIT) is None

@@ -131,7 +131,7 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         uint64_t total() noexcept
         PyObject* stranded
         void look() noexcept
-        bint lacks_worker() noexcept
+        uint32_t lacks_workers() noexcept
         void strand(PyObject*) noexcept
         PyObject* take_stranded() noexcept
         bint add(const Entry&) noexcept

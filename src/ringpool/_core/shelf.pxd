@@ -190,9 +190,9 @@ cdef inline void hand_out(Core* core) noexcept nogil:
             break
         worker.inbox = entry
         worker.parker.unpark()
-    # While it was off the shelf, nobody could see it; or one worker more could start
+    # While it was off the shelf, nobody could see it; or workers more could start
     # another, and who is woken makes up for a wait if that is why.
-    missed = missed or (core.shelf.lanes.size() > 1 and core.shelf.lacks_worker())
+    missed = missed or (core.shelf.lanes.size() > 1 and core.shelf.lacks_workers())
     core.shelf.lock.unlock()
     if missed:
         job_put(&core.idlers)

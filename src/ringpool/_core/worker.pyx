@@ -276,6 +276,7 @@ cdef bint hire_spare(FutureBase job) except -1:
         make_up_for_waits(core, mine.initializer, mine.finalizer, mine.threads, mine.prefix)
         return core.spares.load() < _most_spares(core)
     if not ours and not work_ready(core):
+        make_up_for_waits(core, mine.initializer, mine.finalizer, mine.threads, mine.prefix)    # it may be set aside
         return core.spares.load() < _most_spares(core)     # who puts the job that ends it makes up for this wait
     if not mine.has_spare.cas(expected, 1):
         # Unless that one waits itself.
@@ -342,9 +343,12 @@ cdef void make_up_for_waits(Core* core, initializer, finalizer, set threads, pre
     cdef WorkerMain nobody
     cdef uint32_t waiting = 0
     cdef size_t i
+    cdef uint32_t hired = 0
+    cdef uint32_t lacks = 1
     cdef bint set_aside = not work_ready(core)
     if set_aside:
-        if not _lacks_worker(core):
+        lacks = _lacks_workers(core)
+        if lacks == 0:
             return
     elif core.idlers.count.load() or core.idlers.searching.load():
         return                              # who looks for work finds it
@@ -352,26 +356,33 @@ cdef void make_up_for_waits(Core* core, initializer, finalizer, set threads, pre
     for i in range(core.roster.size()):
         waiting += core.roster[i].waits_in != NULL and core.roster[i].waits_in == _is_at(core.roster[i])
     core.roster_lock.unlock()
-    if set_aside and core.spares.load() >= waiting:
+    if set_aside and core.spares.load() + lacks > waiting:
         return                              # what lanes have reserved is theirs, but for who waits
     if core.started.load() + core.spares.load() >= core.max_workers.load() + core.drained.load() + waiting:
         return                              # and so does who is at work, or leaves before the end: it looks once more
+    while hired < lacks and _may_hire_spare(core):
+        hired += 1
     try:
-        nobody = WorkerMain()
-        nobody.has_spare.store(1)
-        if not _may_hire_spare(core):
-            return                          # the next that is free takes it
-        _start_spare(core, nobody, initializer, finalizer, threads, prefix)
+        while hired and hired >= lacks:     # else the next that is free takes it
+            nobody = WorkerMain()
+            nobody.has_spare.store(1)
+            hired -= 1
+            lacks -= 1
+            _start_spare(core, nobody, initializer, finalizer, threads, prefix)
     except Exception:
         pass                                # it will be tried again when one leaves, or something else is due
+    if hired:
+        core.spares.sub(hired)
+        allow_workers(core, 0, 0, 0)
 
 
-cdef bint _lacks_worker(Core* core) noexcept:
-    cdef bint lacks
+cdef uint32_t _lacks_workers(Core* core) noexcept:
+    # The last of those hired finds that the one before it has taken what all were needed for, and leaves.
+    cdef uint32_t lacks
     if core.shelf.lanes.size() == 1 or not core.shelf.waiting.load():
-        return False                        # nothing is set aside
+        return 0                            # nothing is set aside
     core.shelf.lock.lock()
-    lacks = core.shelf.lacks_worker()
+    lacks = core.shelf.lacks_workers()
     core.shelf.lock.unlock()
     return lacks
 
