@@ -533,3 +533,24 @@ def test_who_waits_may_have_relied_on_workers_that_are_resized_away(dispatch, ga
         gate.open()
         assert [job.result(WAIT) for job in jobs] == [0, 0]
         assert holder.result(WAIT) is None
+
+
+def test_the_last_that_wait_for_room_are_told_when_the_others_are_resized_away(dispatch, gate):
+    """
+    They slept while somebody was left who could have made any.
+    """
+    with WorkerQueue(3, 1, dispatch=dispatch, report_unread=False) as queue:
+        last = queue.submit(gate)
+        gate.wait_until_entered()
+
+        def fills():
+            return [queue.submit(int) for _ in range(3)]
+
+        ends = [queue.submit(fills) for _ in range(2)]
+        while queue.stats().blocked < 2:
+            pass
+        queue.resize(2)
+        gate.open()
+        assert last.result(WAIT) is None
+        errors = [job.exception(WAIT) for job in ends]
+        assert any(isinstance(error, QueueFull) for error in errors)

@@ -111,6 +111,7 @@ cdef class WorkerMain:
         else:
             roster_retire(self.core, self.worker)
             self.core.spares.sub(1)
+            _wake_who_waits_for_room(self.core)
             allow_workers(self.core, 0, 0, 0)
             make_up_for_waits(self.core, self.initializer, self.finalizer, self.threads, self.prefix)
         calling_thread().core = NULL
@@ -124,11 +125,18 @@ cdef class WorkerMain:
         # job meanwhile could start nobody in its stead.
         roster_retire(self.core, self.worker)
         self.core.reserved.sub(1)
+        _wake_who_waits_for_room(self.core)
         if work_ready(self.core):
             hire_for_queued(self.core, self.initializer, self.finalizer, self.threads, self.prefix)
             # Where there are no places more, since the queue has been resized: those that stay may wait for just this.
             make_up_for_waits(self.core, self.initializer, self.finalizer, self.threads, self.prefix)
         gate_wake_all(&self.core.quiet)
+
+
+cdef void _wake_who_waits_for_room(Core* core) noexcept:
+    # To look again: they may be all that are left.
+    if core.stuck.load():
+        gate_wake_all(&core.room)
 
 
 cdef void _be_seated(Core* core, Worker* me, bint seated) noexcept:
