@@ -554,3 +554,24 @@ def test_the_last_that_wait_for_room_are_told_when_the_others_are_resized_away(d
         assert last.result(WAIT) is None
         errors = [job.exception(WAIT) for job in ends]
         assert any(isinstance(error, QueueFull) for error in errors)
+
+
+@pytest.mark.parametrize("how", [futures.wait, lambda jobs: list(futures.as_completed(jobs))])
+def test_who_waits_the_standard_librarys_way_for_a_job_that_runs_is_made_up_for(dispatch, how, gate):
+    """
+    That one fills the queue, and nobody else is left to make room.
+    """
+    with WorkerQueue(2, 1, dispatch=dispatch) as queue:
+
+        def fills():
+            gate()
+            return len([queue.submit(int) for _ in range(5)])
+
+        first = queue.submit(fills)
+        gate.wait_until_entered()
+        second = queue.submit(how, [first])
+        while queue.stats().in_flight < 2:
+            pass
+        gate.open()
+        assert first.result(WAIT) == 5
+        assert second.exception(WAIT) is None
