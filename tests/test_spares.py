@@ -542,12 +542,14 @@ def test_the_last_that_wait_for_room_are_told_when_the_others_are_resized_away(d
     with WorkerQueue(3, 1, dispatch=dispatch, report_unread=False) as queue:
         last = queue.submit(gate)
         gate.wait_until_entered()
+        both_run = threading.Barrier(2)
 
         def fills():
+            both_run.wait(WAIT)
             return [queue.submit(int) for _ in range(3)]
 
         ends = [queue.submit(fills) for _ in range(2)]
-        while queue.stats().blocked < 2:
+        while queue.stats().in_flight < 3 or queue.stats().blocked < 2:
             pass
         queue.resize(2)
         gate.open()
@@ -575,3 +577,30 @@ def test_who_waits_the_standard_librarys_way_for_a_job_that_runs_is_made_up_for(
         gate.open()
         assert first.result(WAIT) == 5
         assert second.exception(WAIT) is None
+
+
+def test_a_spare_makes_room_though_more_are_at_work_than_there_are_to_be(dispatch, gate):
+    """
+    All but one of them wait for room, and the one for these.
+    """
+    with WorkerQueue(3, 1, dispatch=dispatch) as queue:
+        fills = []
+        both_run = threading.Barrier(2)
+
+        def fill():
+            both_run.wait(WAIT)
+            return len([queue.submit(int) for _ in range(3)])
+
+        def wait():
+            gate()
+            return fills[0].result()
+
+        last = queue.submit(wait)
+        gate.wait_until_entered()
+        fills += [queue.submit(fill) for _ in range(2)]
+        while queue.stats().in_flight < 3 or queue.stats().blocked < 2:
+            pass
+        queue.resize(2)
+        gate.open()
+        assert last.result(WAIT) == 3
+        assert fills[1].result(WAIT) == 3
