@@ -102,7 +102,7 @@ class Net:
             options["delay"] = rng.choice([0, 0.001, 0.01])
         if rng.random() < 0.3:
             options["retry"] = Retry(attempts=3, base=rng.choice([0.0001, 0.005]))
-        if rng.random() < 0.2:
+        if rng.random() < 0.2 and self.spares is None:
             options["timeout"] = 0.5  # a circle over it ends by that
         return (Job(self.body, path, above, **options),)
 
