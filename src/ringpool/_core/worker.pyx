@@ -364,11 +364,13 @@ cdef void make_up_for_waits(Core* core, initializer, finalizer, set threads, pre
     for i in range(core.roster.size()):
         waiting += core.roster[i].waits_in != NULL and core.roster[i].waits_in == _is_at(core.roster[i])
     core.roster_lock.unlock()
+    if waiting == 0:
+        return                              # of those there are to be, some are only coming
     if set_aside and core.spares.load() + lacks > waiting:
         return                              # what lanes have reserved is theirs, but for who waits
     if core.started.load() + core.spares.load() >= core.max_workers.load() + core.drained.load() + waiting and (
         # unless all who are at work wait for room, as more may than there are to be, while those wait who would leave
-        not waiting or core.started.load() + core.spares.load() > waiting + core.stuck.load()
+        core.started.load() + core.spares.load() > waiting + core.stuck.load()
     ):
         return                              # and so does who is at work, or leaves before the end: it looks once more
     while hired < lacks and _may_hire_spare(core):
