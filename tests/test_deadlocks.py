@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from ringpool import DeadlockError, Job, ThreadPoolExecutor, WorkerQueue
+from ringpool import DeadlockError, Job, Retry, ThreadPoolExecutor, WorkerQueue
 from ringpool._core.here import current_future
 
 WAIT = 30
@@ -330,3 +330,14 @@ def test_who_runs_a_job_for_want_of_room_may_close_a_circle(gate):
         queue.submit(here)
         errors = [job.exception(WAIT) for job in jobs.values()]
     assert all(isinstance(error, DeadlockError) for error in errors)
+
+
+def test_a_time_limit_that_only_brings_another_attempt_ends_no_circle():
+    """
+    The late attempt has to come to its own end first; the last one's limit ends the job, and with it the circle.
+    """
+    with WorkerQueue(2, 8, report_unread=False) as queue:
+        again = Retry(attempts=2, base=0)
+        circle = Circle([queue] * 2, lambda fn, i: Job(fn, i, timeout=None if i else 5, retry=None if i else again))
+        assert circle.results() == ["told"] * 2
+        assert len(circle.errors) == 1

@@ -5,6 +5,7 @@ import threading
 import pytest
 
 from ringpool import DeadlockError, Job, Lane, WorkerQueue, current_job
+from ringpool.progress import Progress
 
 WAIT = 30
 
@@ -324,3 +325,44 @@ def test_a_lane_with_a_place_left_is_waited_for(dispatch, gate):
         gate.open()
         assert waiting.result(WAIT) == 0
         assert running.result(WAIT) is None
+
+
+def test_who_says_of_its_end_between_two_looks_is_no_reason_to_refuse(gate):
+    """
+    One has ended and not said so, the others wait for who waits for any of them.
+    """
+    with WorkerQueue(3, 8, report_unread=False) as queue:
+        jobs = {}
+        listed, looked = threading.Event(), threading.Event()
+
+        class Held(Progress):
+            def _is_about_to_ring(self):
+                answer = super()._is_about_to_ring()
+                looked.set()
+                return answer
+
+        def owner():
+            progress = Held(lambda job: looked.wait(WAIT) if job is jobs["ended"] else None)
+            looks = []
+
+            def is_unchanged():
+                looks.append(not progress.finished)
+                if len(looks) == 2:
+                    looked.set()
+                    while not progress.finished:
+                        pass
+                return looks[-1]
+
+            for name, fn in [("ended", gate), ("follows", lambda: listed.wait(WAIT) and jobs["owner"].exception())]:
+                jobs[name] = queue.submit(fn)
+                progress.add(jobs[name])
+            gate.open()
+            assert listed.wait(WAIT)
+            while not (jobs["ended"].done() and jobs["follows"].running()):
+                pass
+            progress.sleep_while(is_unchanged, lambda: (jobs["follows"], [jobs["ended"], jobs["follows"]]))
+            return len(progress.finished)
+
+        jobs["owner"] = queue.submit(owner)
+        listed.set()
+        assert jobs["owner"].result(WAIT) == 1

@@ -36,7 +36,7 @@ MAY_IMPORT = {
     "overflow": {"_core", "checks", "errors", "future", "job", "plan", "tallies"},
     "watchdog": {"_core", "lifecycle", "observing", "tallies"},
     "observing": {"_core", "future", "histogram", "job", "plan", "stats", "tallies"},
-    "progress": {"_core", "current", "errors", "future"},
+    "progress": {"_core", "errors", "future"},
     "mapping": {"future", "progress"},
     "results": {"future"},
     "racing": {"_core", "checks", "future", "job", "progress"},

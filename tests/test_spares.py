@@ -1,5 +1,6 @@
 """Workers that make up for waits in jobs: how many there may be, what needs none, and for whom they come."""
 
+import contextlib
 import logging
 import threading
 from concurrent import futures
@@ -423,3 +424,59 @@ def test_items_of_a_batch_that_is_tried_again_may_be_waited_for(dispatch):
         queue.batch(flaky, 10, SHORT) as batcher,
     ):
         assert queue.submit(lambda: batcher.submit(7).result()).result(WAIT) == 7
+
+
+def test_a_race_that_ran_an_attempt_in_place_is_made_up_for_when_the_next_is_due(dispatch):
+    """
+    What waited in the attempt has ended its wait, and not the race's. The only spare that may come was busy then.
+    """
+    with WorkerQueue(1, 16, dispatch=dispatch, max_spares=1) as queue:
+        goes_on, is_busy, tried = threading.Event(), threading.Event(), threading.Event()
+
+        def occupies():
+            is_busy.set()
+            assert goes_on.wait(WAIT)
+
+        def flaky():
+            if current_job().attempt == 1:
+                with contextlib.suppress(TimeoutError):
+                    queue.submit(limited(int)).result(SHORT)
+                tried.set()
+                raise OSError("again")
+            return "won"
+
+        def owner():
+            busy = queue.submit(limited(occupies))
+            while not is_busy.is_set():
+                with contextlib.suppress(TimeoutError):
+                    busy.result(SHORT)
+            again = Retry(base=10 * SHORT, jitter="none")
+            return queue.race(Job(flaky, retry=again), Job(flaky, retry=again))
+
+        job = queue.submit(owner)
+        assert tried.wait(WAIT)
+        goes_on.set()
+        assert job.result(WAIT) == "won"
+
+
+def test_who_waits_may_have_relied_on_workers_that_are_resized_away(dispatch, gate):
+    """
+    Spares may come instead, where else none may.
+    """
+    with WorkerQueue(3, 8, dispatch=dispatch, max_spares=0) as queue:
+        wait_for_it = threading.Semaphore(0)
+
+        def waits():
+            wait_for_it.release()
+            return queue.submit(Job(int, key="k", timeout=WAIT)).result()
+
+        holder = queue.submit(Job(gate, key="k"))
+        gate.wait_until_entered()
+        jobs = [queue.submit(waits) for _ in range(2)]
+        assert all(wait_for_it.acquire(timeout=WAIT) for _ in jobs)
+        while queue.stats().queued < 2:
+            pass
+        queue.resize(2)
+        gate.open()
+        assert [job.result(WAIT) for job in jobs] == [0, 0]
+        assert holder.result(WAIT) is None

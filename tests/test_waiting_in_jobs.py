@@ -335,3 +335,113 @@ def test_who_waits_for_an_item_of_a_map_is_not_at_work(dispatch, gate, ordered):
             return list(results)
 
         assert queue.submit(parent).result(WAIT) == [7]
+
+
+def test_two_that_become_due_at_once_find_a_worker_each(dispatch):
+    """
+    One worker looks for work, the other's job waits for just these two, of which the first ends by the second.
+    """
+    with WorkerQueue(2, 8, dispatch=dispatch) as queue:
+
+        def parent(second_runs):
+            first = queue.submit_later(SHORT, second_runs.wait, WAIT)
+            second = queue.submit_later(SHORT, second_runs.set)
+            return futures.wait([first, second]) and first.result()
+
+        for _ in range(40):
+            assert queue.submit(parent, threading.Event()).result(WAIT)
+
+
+def test_of_more_jobs_than_idle_workers_the_last_finds_a_spare(dispatch):
+    """
+    Whoever is idle is woken by one of those before it.
+    """
+    for _ in range(40):
+        with WorkerQueue(3, 16, dispatch=dispatch) as queue:
+            list(queue.map(int, range(9)))
+
+            def parent(queue=queue):
+                last_runs = threading.Event()
+                jobs = [queue.submit(Job(last_runs.wait, WAIT, timeout=2 * WAIT)) for _ in range(2)]
+                queue.submit(last_runs.set)
+                return jobs[0].result()
+
+            assert queue.submit(parent).result(WAIT)
+
+
+def test_who_is_resized_away_leaves_nothing_behind(dispatch):
+    """
+    What has just become due, and who waits for it relied on the one who left.
+    """
+    for spin in range(300):
+        with WorkerQueue(2, 8, dispatch=dispatch) as queue:
+            waits = threading.Event()
+
+            def parent(queue=queue, waits=waits):
+                job = queue.submit_later(0.0005, int)
+                waits.set()
+                return job.result()
+
+            job = queue.submit(parent)
+            assert waits.wait(WAIT)
+            for _ in range(20 * spin):
+                pass
+            queue.resize(1)
+            assert job.result(WAIT) == 0
+
+
+# ---- in callbacks -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("planned", [False, True])
+@pytest.mark.parametrize("way", ["later", "group", "as_completed", "race", "map"])
+def test_a_callback_may_wait_as_a_job_may(dispatch, way, planned, gate):
+    """
+    It runs on a worker, which is none while it waits.
+    """
+    with WorkerQueue(1, 16, dispatch=dispatch) as queue:
+        answer = futures.Future()
+
+        def calls_back(_):
+            if way == "later":
+                answer.set_result([queue.submit_later(SHORT, str, "done").result()])
+            elif way == "race":
+                answer.set_result([queue.race(lambda: "done", lambda: "done")])
+            elif way == "map":
+                answer.set_result(list(queue.map(str, ["done"], ordered=False)))
+            else:
+                with queue.group() as group:
+                    jobs = [group.submit(str, "done"), group.submit(Job(str, "done", delay=SHORT))]
+                    if way == "as_completed":
+                        jobs = list(group.as_completed())
+                answer.set_result([job.result() for job in jobs])
+
+        first = queue.submit(Job(gate, priority=1) if planned else gate)
+        first.add_done_callback(calls_back)
+        gate.open()
+        assert set(answer.result(WAIT)) == {"done"}
+
+
+def len_of_each(items):
+    return [len(item) for item in items]
+
+
+@pytest.mark.parametrize("way", ["job", "item"])
+def test_where_one_worker_more_is_no_help_two_are_hired(dispatch, way, gate):
+    """
+    One is set aside, and jobs that wait are on all of those that there may be.
+    """
+    with WorkerQueue(3, 16, dispatch=dispatch, lanes={"b": Lane(), "a": Lane(reserve=1)}) as queue:
+        batcher = queue.batch(len_of_each, max_size=1, max_wait=WAIT)
+
+        def inner():
+            if way == "item":
+                return batcher.submit("item").result()
+            return queue.submit(Job(len, "item", timeout=WAIT)).result()
+
+        other = queue.submit(gate)
+        gate.wait_until_entered()
+        for _ in range(20):
+            assert queue.submit(lambda: queue.submit(Job(inner, timeout=WAIT)).result()).result(WAIT) == 4
+        gate.open()
+        assert other.result(WAIT) is None

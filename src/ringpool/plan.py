@@ -174,6 +174,8 @@ class Plan:
             due = now() + int(self.timeout * 1e9)
             timer = call_at(self.queue, due, partial(self._time_out, future, attempt, self.attempt))
             self.until = due if self.deadline is None else min(due, self.deadline)
+            if self.retry is not None and self.deadline is None:
+                core.repeats(future, self._is_sure_to_retry())
         settings.call("on_start", future)
         error: BaseException | None = None
         result = None
@@ -259,6 +261,12 @@ class Plan:
         core.end_running(future, error)
         core.wake_sleepers(self.queue)
         return True
+
+    def _is_sure_to_retry(self):
+        # After this attempt, should its time be up: without asking any function.
+        retry, kinds = self.retry, (type, tuple, type(None))
+        asks = retry.retry is not None or not all(isinstance(errors, kinds) for errors in (retry.on, retry.give_up))
+        return not asks and self._would_retry(self.attempt, JobTimeout("its time is up"))
 
     def _would_retry(self, number, error):
         retry = self.retry

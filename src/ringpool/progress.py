@@ -8,8 +8,9 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
+from ringpool._core.here import current_future
+from ringpool._core.plan import worker_number
 from ringpool._core.waiting import after_wait, before_wait
-from ringpool.current import current_job
 from ringpool.errors import DeadlockError
 from ringpool.future import Future
 
@@ -57,7 +58,7 @@ class Bells:
         waits = False
         try:
             if unchanged():
-                if awaited is not None and current_job() is not None:
+                if awaited is not None and _is_at_work():
                     # by which a worker gets another one to take its place, or is told that this could not end
                     job, among = awaited()
                     waits = job is not None  # from here on: a signal handler may raise as soon as it has begun
@@ -67,7 +68,7 @@ class Bells:
                         except DeadlockError:
                             waits = False
                             # of those that are left; one that has just ended was not looked at, and is about to ring
-                            if unchanged() and not self._is_about_to_ring():
+                            if not self._is_about_to_ring() and unchanged():
                                 raise
                 with suppress(TimeoutError):
                     bell.result(seconds_until(deadline))
@@ -109,7 +110,8 @@ class Progress(Bells):
         self.ring()
 
     def _is_about_to_ring(self):
-        return sum(job.done() for job in self.jobs) > len(self.finished)
+        said = len(self.finished)  # read first: one that says so in between is done by the next line, and a change
+        return sum(job.done() for job in self.jobs) > said
 
     def close(self) -> None:
         """All have finished, and none will come: lets go of *on_finish*, whose owner may own this."""
@@ -136,7 +138,7 @@ class Progress(Bells):
 
     def wait_for_all(self) -> int:
         """Wait until no job is unfinished; return how many there were."""
-        return self._wait_outside() if current_job() is None else self._wait_in_job()
+        return self._wait_in_job() if _is_at_work() else self._wait_outside()
 
     def _wait_outside(self):
         position = 0
@@ -214,7 +216,8 @@ class Window(Bells):
         return iter(tuple(self._jobs))
 
     def _is_about_to_ring(self):
-        return sum(job.done() for job in self) > len(self._finished)
+        said = len(self._finished)  # read first, as above
+        return sum(job.done() for job in self) > said
 
     def append(self, job: Future[Any]) -> None:
         """One more."""
@@ -241,6 +244,11 @@ class Window(Bells):
     def _awaited(self):
         pending = (job for job in self._jobs if not job.running() and not job.done())
         return next(pending, next(iter(self._jobs), None)), list(self._jobs) if len(self._jobs) <= MANY else []
+
+
+def _is_at_work() -> bool:
+    # Does the calling thread run a job, or, as a worker, a callback of one that has ended?
+    return current_future() is not None or worker_number() is not None
 
 
 def seconds_until(deadline: float | None) -> float | None:

@@ -4,6 +4,7 @@
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t
 
+from ringpool._core.deadlock cimport begin_wait_for_room, end_wait
 from ringpool._core.engine cimport Engine, core_of_pool
 from ringpool._core.future cimport INLINE, FutureBase, extension_of, future_extension
 from ringpool._core.here cimport calling_thread, keeps_time_of, works_for
@@ -30,7 +31,7 @@ from ringpool._core.record cimport recycler
 from ringpool._core.resolve cimport sweep
 from ringpool._core.ring cimport CLOSED, FULL, NO_MEMORY, PUT, Put, ring_is_closed, ring_length
 from ringpool._core.shelf cimport queue_put, tell_workers
-from ringpool._core.worker cimport hire, hire_for_queued
+from ringpool._core.worker cimport hire, hire_for_queued, make_up_before_sleep
 
 
 cdef inline str _shown(object value):
@@ -131,6 +132,14 @@ cdef inline bint reader_lags(Core* core) noexcept:
     return core.reading.relaxed() and ring_length(&core.finished) >= core.keep.relaxed()
 
 
+cdef inline bint _others_make_room(Core* core, bint forever) noexcept:
+    # While a worker waits for it, which counts in `stuck`: some may wait for jobs, and a spare runs what is queued.
+    if core.stuck.load() >= core.reserved.load():
+        return False
+    make_up_before_sleep()
+    return not forever or begin_wait_for_room(core, calling_thread())
+
+
 cdef inline Put put_when_room(Core* core, PyObject* job, Entry* wish, int64_t deadline) except? NO_MEMORY:
     # First come, first woken.  A newcomer may be faster than who was woken, or
     # every put would be a switch of threads; but only once: then newcomers wait.
@@ -160,7 +169,7 @@ cdef inline Put put_when_room(Core* core, PyObject* job, Entry* wish, int64_t de
                 core.queueing.add(1)
             # The last worker that could make room may not wait for it.
             if put != FULL or not woken or (
-                mine and core.stuck.load() >= core.reserved.load() and not reader_lags(core)
+                mine and not reader_lags(core) and not _others_make_room(core, deadline == FOREVER)
             ):
                 gate_leave(&core.room, &waiter)
                 if put == PUT and core.stuck.load():
@@ -185,6 +194,7 @@ cdef inline Put put_when_room(Core* core, PyObject* job, Entry* wish, int64_t de
             gate_wake_one(&core.room)           # who waited for nothing but our turn
         if mine:
             core.stuck.sub(1)
+            end_wait(calling_thread())
 
 
 cdef inline PyObject* admit(Engine self, PyObject* const* call, Py_ssize_t nargs, PyObject* kwnames, int64_t deadline) except NULL:

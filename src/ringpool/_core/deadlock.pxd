@@ -13,5 +13,7 @@ cdef Verdict begin_wait(
     Core* core, Here* here, FutureBase job, const Objects& others, bint works, Objects* path
 ) noexcept
 cdef Verdict look_for_workers(Core* core, Here* here, Objects* path) noexcept
+cdef bint begin_wait_for_room(Core* core, Here* here) noexcept
 cdef void end_wait(Here* here) noexcept
+cdef void set_repeats(FutureBase job, bint repeats) noexcept
 cdef void serve_in(FutureBase item, FutureBase job) noexcept

@@ -35,6 +35,7 @@ from ringpool._core.layout cimport (
     waits_begin_anew,
 )
 from ringpool._core.python cimport Py_XINCREF
+from ringpool._core.shelf cimport is_full
 
 cdef Waits waits
 
@@ -50,15 +51,8 @@ cdef Verdict begin_wait(
     # core's workers.
     cdef Worker* me = here.worker
     cdef Verdict verdict = MAY_END
-    me.waits_on.job = me.current.relaxed()
-    me.waits_on.outer = here.standing
-    if me.waits_on.job == NULL and me.held != NULL:
-        me.waits_on.job = me.held.place.job         # its callbacks run
-    me.waits_holding = me.held
     waits.lock.lock()
-    if me.waits_for == NULL:                        # else it is listed, below a signal handler
-        me.next_waiting = waits.first
-        waits.first = me
+    _put_on(me, here)
     me.waits_for = <PyObject*>job
     me.waits_as = core if works else NULL
     if not objects_copy(&others, &me.waits_among):
@@ -78,18 +72,34 @@ cdef Verdict look_for_workers(Core* core, Here* here, Objects* path) noexcept:
     # For one who waits already, where no worker more may be hired.  Takes it off
     # the list if nobody is left to run what it waits for.
     cdef Verdict verdict = MAY_END
-    cdef uint32_t waiting = 0
-    cdef Worker* worker
     waits.lock.lock()
-    worker = waits.first
-    while worker != NULL:
-        waiting += worker.waits_as == core and _all_need_worker(core, worker)
-        worker = worker.next_waiting
-    if waiting >= max(core.max_workers.load(), core.reserved.load()) + core.spares.load():
+    if _nobody_is_left(core):
         verdict = NOBODY_IS_LEFT
         _give_up(here.worker, path, False)
     waits.lock.unlock()
     return verdict
+
+
+cdef bint begin_wait_for_room(Core* core, Here* here) noexcept:
+    # By one of its workers.  False: no other is left who could make any, and it is off the list again.
+    cdef Worker* me = here.worker
+    cdef bint may_end
+    waits.lock.lock()
+    _put_on(me, here)
+    me.waits_for_room = True
+    me.waits_as = core
+    may_end = not _nobody_is_left(core)
+    if not may_end:
+        _take_off(me)
+    waits.lock.unlock()
+    return may_end
+
+
+cdef void set_repeats(FutureBase job, bint repeats) noexcept:
+    # The time limit of the attempt that begins will not end the job: its function has to, and then there is another.
+    waits.lock.lock()
+    extension_of(job).repeats = repeats
+    waits.lock.unlock()
 
 
 cdef void serve_in(FutureBase item, FutureBase job) noexcept:
@@ -107,15 +117,28 @@ cdef void end_wait(Here* here) noexcept:
 
 # ---- under the lock --------------------------------------------------------------------
 
+cdef void _put_on(Worker* me, Here* here) noexcept:
+    if me.waits_for == NULL and not me.waits_for_room:      # else it is listed, below a signal handler
+        me.next_waiting = waits.first
+        waits.first = me
+    me.waits_on.job = me.current.relaxed()
+    me.waits_on.outer = here.standing
+    if me.waits_on.job == NULL and me.held != NULL:
+        me.waits_on.job = me.held.place.job         # its callbacks run
+    me.waits_holding = me.held
+    me.waits_for_room = False
+
+
 cdef void _take_off(Worker* me) noexcept:
     cdef Worker** link = &waits.first
-    if me.waits_for == NULL:
+    if me.waits_for == NULL and not me.waits_for_room:
         return                                      # a signal handler's wait on top of this one has done it
     while link[0] != NULL and link[0] != me:        # NULL: this is a forked child
         link = &link[0].next_waiting
     if link[0] != NULL:
         link[0] = me.next_waiting
     me.waits_for = NULL
+    me.waits_for_room = False
     me.waits_among.clear()
 
 
@@ -139,7 +162,7 @@ cdef bint _can_never_end(Worker* me) noexcept:
     me.reached = waits.searches
     me.next_reached = NULL
     while worker != NULL:
-        if _held_up_by(<FutureBase>worker.waits_for, &last, NULL) == NULL:
+        if worker.waits_for_room or _held_up_by(<FutureBase>worker.waits_for, &last, NULL) == NULL:
             return False
         for i in range(worker.waits_among.size()):
             if _held_up_by(<FutureBase>worker.waits_among[i], &last, NULL) == NULL:
@@ -266,7 +289,7 @@ cdef bint _stands_on(Worker* worker, PyObject* job, Objects* path) noexcept:
 
 
 cdef bint _is_limited(FutureBase job) noexcept:
-    return extension_of(job) != NULL and extension_of(job).limited
+    return extension_of(job) != NULL and extension_of(job).limited and not extension_of(job).repeats
 
 
 cdef bint _lane_has_room(Core* core, FutureBase job) noexcept:
@@ -279,7 +302,7 @@ cdef bint _lane_has_room(Core* core, FutureBase job) noexcept:
         return True
     lane = extension_of(job).wish.lane
     while worker != NULL:
-        if worker.waits_among.size() == 0 and _wants_place(core, <FutureBase>worker.waits_for) and (
+        if _waits_for_one(worker) and _wants_place(core, <FutureBase>worker.waits_for) and (
             extension_of(<FutureBase>worker.waits_for).wish.lane == lane
         ):
             held = worker.waits_holding
@@ -297,8 +320,23 @@ cdef bint _wants_place(Core* core, FutureBase job) noexcept:
     )
 
 
+cdef bint _waits_for_one(Worker* worker) noexcept:
+    return not worker.waits_for_room and worker.waits_among.size() == 0
+
+
+cdef bint _nobody_is_left(Core* core) noexcept:
+    cdef uint32_t waiting = 0
+    cdef Worker* worker = waits.first
+    while worker != NULL:
+        waiting += worker.waits_as == core and _all_need_worker(core, worker)
+        worker = worker.next_waiting
+    return waiting >= max(core.max_workers.load(), core.reserved.load()) + core.spares.load()
+
+
 cdef bint _all_need_worker(Core* core, Worker* worker) noexcept:
     cdef size_t i
+    if worker.waits_for_room:
+        return is_full(core)                        # else it is about to be woken
     for i in range(worker.waits_among.size()):
         if not _needs_worker(core, <FutureBase>worker.waits_among[i]):
             return False

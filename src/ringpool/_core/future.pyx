@@ -454,8 +454,8 @@ cdef Extension* future_extension(FutureBase self) except NULL:
 cdef int _inflate(FutureBase self) except -1:
     cdef Extension* extension
     cdef uint32_t known = self.state.acquire()
-    if (known & PHASE == PENDING or known & PHASE == RUNNING and is_planned(self)) and _is_work(self, known):
-        hire_spare(self)            # for one that runs: it may come again
+    if known & PHASE <= RUNNING and _is_work(self, known):
+        hire_spare(self)            # for one that runs: it may come again, or wait for room
     if known & INFLATED:
         return 0
     extension = future_extension(self)

@@ -151,6 +151,7 @@ struct alignas(LINE) Worker {
     struct _object *waits_in = nullptr;
     // Of a wait in its job that has no limit of time; under Waits::lock, and unchanged while it is listed there.
     struct _object *waits_for = nullptr;
+    bool waits_for_room = false;            // in the queue whose worker it is, and for no job
     Objects waits_among;                    // others, of which each would do as well
     Standing waits_on;                      // what stands still for it, the innermost first
     const Held *waits_holding = nullptr;    // and what that holds
@@ -197,6 +198,7 @@ struct Extension {
     bool sampled = false;                       // its wait and its run are timed
     bool expires = false;                       // before it starts, time alone may end it
     bool limited = false;                       // while it runs, likewise
+    bool repeats = false;                       // but not this attempt, after which comes another; under Waits::lock
     struct Core *served_by = nullptr;           // no job itself, it is ended by one of this pool; only compared
     struct _object *served_in = nullptr;        // and while it runs, by this one; likewise, under Waits::lock
     Entry wish;                                 // how it wants to be queued, if planned
@@ -298,6 +300,7 @@ struct Core {
     Word<std::uint32_t> gone;       // of those, whose thread has left the core
     Word<std::uint32_t> drained;    // of the started, that take nothing any more: all of a closed queue was taken
     Word<std::uint32_t> queueing;   // producers that wait for room
+    Word<std::uint32_t> most_workers;   // that there might be, before fewer may; under Shelf::lock
     Word<std::uint32_t> stuck;      // workers that wait for room in their own queue
     Word<std::uint32_t> spares;     // workers beyond max_workers, for jobs that wait for jobs
     std::uint32_t max_spares = 0;   // of those, at the most

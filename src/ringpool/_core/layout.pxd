@@ -138,7 +138,7 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         uint64_t total() noexcept
         PyObject* stranded
         void look() noexcept
-        bint lacks_worker() noexcept
+        uint32_t lacks_workers() noexcept
         void strand(PyObject*) noexcept
         PyObject* take_stranded() noexcept
         bint add(const Entry&) noexcept
@@ -214,6 +214,7 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         Times runs
         PyObject* waits_in
         PyObject* waits_for
+        bint waits_for_room
         Objects waits_among
         Standing waits_on
         const Held* waits_holding
@@ -247,6 +248,7 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         bint sampled
         bint expires
         bint limited
+        bint repeats
         Core* served_by
         PyObject* served_in
         Entry wish
@@ -329,6 +331,7 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         Word[uint32_t] drained
         Word[uint32_t] queueing
         Word[uint32_t] stuck
+        Word[uint32_t] most_workers
         Word[uint32_t] spares
         uint32_t max_spares
         Word[uint32_t] short_of_spares

@@ -7,7 +7,7 @@ from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
 from ringpool._core.admission cimport enter, enter_and_hire, make_job, put_when_room, reader_lags as core_reader_lags
 from ringpool._core.core cimport deliver, tell_if_quiet
-from ringpool._core.deadlock cimport serve_in
+from ringpool._core.deadlock cimport serve_in, set_repeats
 from ringpool._core.engine cimport Engine, core_of_pool
 from ringpool._core.future cimport (
     FutureBase,
@@ -129,6 +129,11 @@ cdef Entry* _wish(FutureBase future) noexcept:
 def reader_lags(Engine pool not None):
     """Is there no room because results() is not being read?"""
     return core_reader_lags(core_of_pool(pool))
+
+
+def repeats(FutureBase future not None, bint repeats):
+    """Told in a job, as an attempt begins: will its time limit only have it be tried again, once it has come to an end?"""
+    set_repeats(future, repeats)
 
 
 def serve(Engine pool not None, FutureBase future not None):

@@ -223,13 +223,18 @@ public:
     // Brings `runnable` up to date; ends every change.
     void look() noexcept { runnable.store(stranded || (!shut && held_until == 0 && next_lane() != nullptr)); }
 
-    // Would one worker more find a job that none finds now, since lanes have set aside those that there may be?
-    bool lacks_worker() noexcept {
-        if (shut || held_until != 0 || next_lane()) return false;
-        ++workers;
-        bool found = next_lane() != nullptr;
-        --workers;
-        return found;
+    // Would workers more find a job that none finds now, since lanes have set aside those that there may be?
+    // So many; 0: they would not.
+    std::uint32_t lacks_workers() const noexcept {
+        if (shut || held_until != 0) return 0;
+        std::uint32_t fewest = 0;
+        for (const Lane &lane : lanes) {
+            if (may_start(lane)) return 0;
+            if (lane.ready.relaxed() == 0 || lane.running >= lane.most) continue;
+            std::uint32_t lacks = running - nested + set_aside(lane) + 1 - workers;
+            if (!fewest || lacks < fewest) fewest = lacks;
+        }
+        return fewest;
     }
 
     void strand(_object *job) noexcept {

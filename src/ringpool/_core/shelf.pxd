@@ -127,6 +127,10 @@ cdef inline PyObject* take_unstarted(Core* core, Which which, uint64_t lane=0) n
     return job
 
 
+cdef inline bint is_full(Core* core) noexcept nogil:
+    return core.ring.bounded and core.shelf.total() + ring_length(&core.ring) >= core.ring.limit
+
+
 cdef inline Put shelf_put(Core* core, PyObject* job, Entry* wish) noexcept nogil:
     # wish: NULL for a plain job.  On PUT the shelf owns the caller's reference.
     cdef Entry entry
@@ -141,7 +145,7 @@ cdef inline Put shelf_put(Core* core, PyObject* job, Entry* wish) noexcept nogil
     entry.since = now_ns()
     if ring_is_closed(&core.ring):
         put = CLOSED
-    elif core.ring.bounded and core.shelf.total() + ring_length(&core.ring) >= core.ring.limit:
+    elif is_full(core):
         put = FULL
     elif entry.due > entry.since:
         if not core.shelf.delay(entry, &soonest):
@@ -186,9 +190,9 @@ cdef inline void hand_out(Core* core) noexcept nogil:
             break
         worker.inbox = entry
         worker.parker.unpark()
-    # While it was off the shelf, nobody could see it; or one worker more could start
+    # While it was off the shelf, nobody could see it; or workers more could start
     # another, and who is woken makes up for a wait if that is why.
-    missed = missed or (core.shelf.lanes.size() > 1 and core.shelf.lacks_worker())
+    missed = missed or (core.shelf.lanes.size() > 1 and core.shelf.lacks_workers())
     core.shelf.lock.unlock()
     if missed:
         job_put(&core.idlers)
@@ -206,6 +210,7 @@ cdef inline void allow_workers(Core* core, int32_t more, int32_t resized, int32_
     # is reckoned from as many as there may be now.
     core.shelf.lock.lock()
     core.replacing.add(more)
+    core.most_workers.store(max(core.most_workers.load(), core.max_workers.load()))
     if resized:
         core.max_workers.store(resized + core.replacing.load())
         core.min_workers.store(least + core.replacing.load())

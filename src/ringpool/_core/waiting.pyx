@@ -77,6 +77,7 @@ def before_wait(FutureBase job, bint forever, list among=None):
     cdef Core* core = here.core if here.core != NULL else here.hiring
     cdef bint works
     cdef bint several
+    cdef bint alone
     cdef Verdict verdict = MAY_END
     cdef Objects others
     cdef Objects path
@@ -92,18 +93,20 @@ def before_wait(FutureBase job, bint forever, list among=None):
     try:
         if forever:
             verdict = begin_wait(core, here, job, others, works, &path)
-        if verdict == MAY_END and works and not hire_spare(job):
-            if several:
-                end_wait(here)
-                if _run_one_here(core, here, job, others, works, forever):
-                    after_wait()
-                    return False
-                if forever:
-                    verdict = begin_wait(core, here, job, others, works, &path)
-            if verdict == MAY_END and forever:
-                verdict = look_for_workers(core, here, &path)
-            if verdict == MAY_END and _is_pending(job):
-                tell_of_no_spare()
+        alone = verdict == MAY_END and works and not hire_spare(job)
+        if alone and several:
+            end_wait(here)
+            if _run_one_here(core, here, job, others, works, forever):
+                after_wait()
+                return False
+            if forever:
+                verdict = begin_wait(core, here, job, others, works, &path)
+            # Of what ran here and is to be tried again, a wait may have ended this one, for who counts those that wait.
+            alone = verdict == MAY_END and not hire_spare(job)
+        if alone and forever:
+            verdict = look_for_workers(core, here, &path)
+        if alone and verdict == MAY_END and _is_pending(job):
+            tell_of_no_spare()
         if verdict != MAY_END:
             if several and _run_one_here(core, here, job, others, works, forever):
                 _let_go(path)

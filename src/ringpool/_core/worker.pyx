@@ -111,6 +111,7 @@ cdef class WorkerMain:
         else:
             roster_retire(self.core, self.worker)
             self.core.spares.sub(1)
+            _wake_who_waits_for_room(self.core)
             allow_workers(self.core, 0, 0, 0)
             make_up_for_waits(self.core, self.initializer, self.finalizer, self.threads, self.prefix)
         calling_thread().core = NULL
@@ -124,9 +125,18 @@ cdef class WorkerMain:
         # job meanwhile could start nobody in its stead.
         roster_retire(self.core, self.worker)
         self.core.reserved.sub(1)
+        _wake_who_waits_for_room(self.core)
         if work_ready(self.core):
             hire_for_queued(self.core, self.initializer, self.finalizer, self.threads, self.prefix)
+            # Where there are no places more, since the queue has been resized: those that stay may wait for just this.
+            make_up_for_waits(self.core, self.initializer, self.finalizer, self.threads, self.prefix)
         gate_wake_all(&self.core.quiet)
+
+
+cdef void _wake_who_waits_for_room(Core* core) noexcept:
+    # To look again: they may be all that are left.
+    if core.stuck.load():
+        gate_wake_all(&core.room)
 
 
 cdef void _be_seated(Core* core, Worker* me, bint seated) noexcept:
@@ -265,13 +275,14 @@ cdef bint hire_spare(FutureBase job) except -1:
         return True                         # an idle worker has been woken, or will be; none is set aside
     if job.state.load() & PHASE != PENDING:
         make_up_for_waits(core, mine.initializer, mine.finalizer, mine.threads, mine.prefix)
-        return core.spares.load() < core.max_spares
+        return core.spares.load() < _most_spares(core)
     if not ours and not work_ready(core):
-        return core.spares.load() < core.max_spares     # who puts the job that ends it makes up for this wait
+        make_up_for_waits(core, mine.initializer, mine.finalizer, mine.threads, mine.prefix)    # it may be set aside
+        return core.spares.load() < _most_spares(core)     # who puts the job that ends it makes up for this wait
     if not mine.has_spare.cas(expected, 1):
         # Unless that one waits itself.
         make_up_for_waits(core, mine.initializer, mine.finalizer, mine.threads, mine.prefix)
-        return core.spares.load() < core.max_spares
+        return core.spares.load() < _most_spares(core)
     if not _may_hire_spare(core):
         mine.has_spare.store(0)
         return False
@@ -290,9 +301,15 @@ cdef void wait_for_others() noexcept:
 cdef WorkerMain _begin_to_wait(Core* core):
     cdef WorkerMain mine = <WorkerMain>calling_thread().main
     core.roster_lock.lock()
-    mine.worker.waits_in = mine.worker.current.relaxed()
+    mine.worker.waits_in = _is_at(mine.worker)
     core.roster_lock.unlock()
     return mine
+
+
+cdef inline PyObject* _is_at(Worker* worker) noexcept:
+    # The job it runs; itself, where it is awake and runs none: in a callback of one that has ended.
+    cdef PyObject* job = worker.current.relaxed()
+    return job if job != NULL or worker.asleep.relaxed() else <PyObject*>worker
 
 
 cdef tell_of_no_spare():
@@ -305,10 +322,16 @@ cdef tell_of_no_spare():
         )
 
 
+cdef inline uint32_t _most_spares(Core* core) noexcept:
+    # Instead of workers that were taken away others may come: who waits cannot do without, and was not refused.
+    cdef uint32_t workers = core.max_workers.load()
+    return core.max_spares + max(core.most_workers.load(), workers) - workers
+
+
 cdef bint _may_hire_spare(Core* core) noexcept:
     # True: it is counted as one of them.
     cdef uint32_t spares = core.spares.load()
-    while spares < core.max_spares:
+    while spares < _most_spares(core):
         if core.spares.cas(spares, spares + 1):
             return True
     return False
@@ -321,36 +344,51 @@ cdef void make_up_for_waits(Core* core, initializer, finalizer, set threads, pre
     cdef WorkerMain nobody
     cdef uint32_t waiting = 0
     cdef size_t i
+    cdef uint32_t hired = 0
+    cdef uint32_t lacks = 1
     cdef bint set_aside = not work_ready(core)
     if set_aside:
-        if not _lacks_worker(core):
+        lacks = _lacks_workers(core)
+        if lacks == 0:
             return
     elif core.idlers.count.load() or core.idlers.searching.load():
         return                              # who looks for work finds it
     core.roster_lock.lock()
     for i in range(core.roster.size()):
-        waiting += core.roster[i].waits_in != NULL and core.roster[i].waits_in == core.roster[i].current.relaxed()
+        waiting += core.roster[i].waits_in != NULL and core.roster[i].waits_in == _is_at(core.roster[i])
     core.roster_lock.unlock()
-    if set_aside and core.spares.load() >= waiting:
+    if waiting == 0:
+        return                              # of those there are to be, some are only coming
+    if set_aside and core.spares.load() + lacks > waiting:
         return                              # what lanes have reserved is theirs, but for who waits
-    if core.started.load() + core.spares.load() >= core.max_workers.load() + core.drained.load() + waiting:
+    if core.started.load() + core.spares.load() >= core.max_workers.load() + core.drained.load() + waiting and (
+        # unless all who are at work wait for room, as more may than there are to be, while those wait who would leave
+        core.started.load() + core.spares.load() > waiting + core.stuck.load()
+    ):
         return                              # and so does who is at work, or leaves before the end: it looks once more
+    while hired < lacks and _may_hire_spare(core):
+        hired += 1
     try:
-        nobody = WorkerMain()
-        nobody.has_spare.store(1)
-        if not _may_hire_spare(core):
-            return                          # the next that is free takes it
-        _start_spare(core, nobody, initializer, finalizer, threads, prefix)
+        while hired and hired >= lacks:     # else the next that is free takes it
+            nobody = WorkerMain()
+            nobody.has_spare.store(1)
+            hired -= 1
+            lacks -= 1
+            _start_spare(core, nobody, initializer, finalizer, threads, prefix)
     except Exception:
         pass                                # it will be tried again when one leaves, or something else is due
+    if hired:
+        core.spares.sub(hired)
+        allow_workers(core, 0, 0, 0)
 
 
-cdef bint _lacks_worker(Core* core) noexcept:
-    cdef bint lacks
+cdef uint32_t _lacks_workers(Core* core) noexcept:
+    # The last of those hired finds that the one before it has taken what all were needed for, and leaves.
+    cdef uint32_t lacks
     if core.shelf.lanes.size() == 1 or not core.shelf.waiting.load():
-        return False                        # nothing is set aside
+        return 0                            # nothing is set aside
     core.shelf.lock.lock()
-    lacks = core.shelf.lacks_worker()
+    lacks = core.shelf.lacks_workers()
     core.shelf.lock.unlock()
     return lacks
 
