@@ -4,8 +4,9 @@ import threading
 
 import pytest
 
-from ringpool import DeadlockError, Job, Lane, WorkerQueue, current_job
-from ringpool.progress import Progress
+from ringpool import DeadlockError, Job, Lane, ThreadPoolExecutor, WorkerQueue, current_job
+from ringpool._core.waiting import after_wait, before_wait
+from ringpool.progress import Progress, Unsaid
 
 WAIT = 30
 
@@ -327,42 +328,52 @@ def test_a_lane_with_a_place_left_is_waited_for(dispatch, gate):
         assert running.result(WAIT) is None
 
 
-def test_who_says_of_its_end_between_two_looks_is_no_reason_to_refuse(gate):
+@pytest.mark.parametrize("first", ["owner", "follows"])
+def test_one_that_has_ended_and_not_said_so_is_no_reason_to_refuse(first):
     """
-    One has ended and not said so, the others wait for who waits for any of them.
+    Of the two that are waited for, one waits for who waits; the other has ended, and he is about to hear of it.
     """
-    with WorkerQueue(3, 8, report_unread=False) as queue:
-        jobs = {}
-        listed, looked = threading.Event(), threading.Event()
+    with WorkerQueue(2, 8, report_unread=False) as queue:
+        ended = queue.submit(int)
+        assert ended.result(WAIT) == 0
+        jobs, turns = {}, {"owner": threading.Event(), "follows": threading.Event()}
+        waits_for = {"owner": lambda: (jobs["follows"], [ended, jobs["follows"]]), "follows": lambda: (jobs["owner"], None)}
+        all_run, all_wait = threading.Barrier(3), threading.Barrier(2)
 
-        class Held(Progress):
-            def _is_about_to_ring(self):
-                answer = super()._is_about_to_ring()
-                looked.set()
-                return answer
+        def job(name, other):
+            all_run.wait(WAIT)
+            assert turns[name].wait(WAIT)
+            entered = before_wait(waits_for[name]()[0], True, waits_for[name]()[1])
+            turns[other].set()
+            all_wait.wait(WAIT)
+            if entered:
+                after_wait()
+            return entered
 
-        def owner():
-            progress = Held(lambda job: looked.wait(WAIT) if job is jobs["ended"] else None)
-            looks = []
+        jobs["owner"] = queue.submit(job, "owner", "follows")
+        jobs["follows"] = queue.submit(job, "follows", "owner")
+        all_run.wait(WAIT)
+        turns[first].set()
+        assert [jobs[name].result(WAIT) for name in turns] == [True, True]
 
-            def is_unchanged():
-                looks.append(not progress.finished)
-                if len(looks) == 2:
-                    looked.set()
-                    while not progress.finished:
-                        pass
-                return looks[-1]
 
-            for name, fn in [("ended", gate), ("follows", lambda: listed.wait(WAIT) and jobs["owner"].exception())]:
-                jobs[name] = queue.submit(fn)
-                progress.add(jobs[name])
-            gate.open()
-            assert listed.wait(WAIT)
-            while not (jobs["ended"].done() and jobs["follows"].running()):
-                pass
-            progress.sleep_while(is_unchanged, lambda: (jobs["follows"], [jobs["ended"], jobs["follows"]]))
-            return len(progress.finished)
-
-        jobs["owner"] = queue.submit(owner)
-        listed.set()
-        assert jobs["owner"].result(WAIT) == 1
+def test_one_that_has_ended_is_waited_for_until_it_has_said_so(gate):
+    progress = Progress(lambda job: gate() if job is jobs[0] else None)
+    with ThreadPoolExecutor(3) as pool:
+        begin = threading.Event()
+        jobs = [pool.submit(begin.wait, WAIT) for _ in range(2)]
+        for job in jobs:
+            progress.add(job)
+        unsaid = Unsaid(progress.jobs, progress.finished)
+        assert unsaid() == jobs
+        begin.set()
+        gate.wait_until_entered()
+        while progress.finished != jobs[1:]:
+            pass
+        assert jobs[0].done() and unsaid() == jobs[:1]
+        jobs.append(pool.submit(int))
+        progress.add(jobs[2])
+        gate.open()
+        while len(progress.finished) < 3:
+            pass
+        assert unsaid() == []

@@ -36,10 +36,6 @@ class Bells:
             with suppress(futures.InvalidStateError):  # it rings already
                 bell.set_result(None)
 
-    def _is_about_to_ring(self) -> bool:
-        # Has one ended, and not said so yet?
-        return False
-
     def sleep_while(
         self,
         unchanged: Callable[[], object],
@@ -67,8 +63,7 @@ class Bells:
                             before_wait(job, deadline is None, among)
                         except DeadlockError:
                             waits = False
-                            # of those that are left; one that has just ended was not looked at, and is about to ring
-                            if not self._is_about_to_ring() and unchanged():
+                            if unchanged():  # else by one that was not among those any more, and has rung
                                 raise
                 with suppress(TimeoutError):
                     bell.result(seconds_until(deadline))
@@ -109,10 +104,6 @@ class Progress(Bells):
         self.finished.append(job)
         self.ring()
 
-    def _is_about_to_ring(self):
-        said = len(self.finished)  # read first: one that says so in between is done by the next line, and a change
-        return sum(job.done() for job in self.jobs) > said
-
     def close(self) -> None:
         """All have finished, and none will come: lets go of *on_finish*, whose owner may own this."""
         self._on_finish = None
@@ -121,10 +112,11 @@ class Progress(Bells):
         """Every job as it finishes, also those that come meanwhile; ends when none is unfinished."""
         position = 0
         lookout = Lookout(self.jobs)
+        unsaid = Unsaid(self.jobs, self.finished)
 
         def awaited():
             few = len(self.jobs) - len(self.finished) <= MANY
-            return lookout.job(), lookout.jobs() if few else []
+            return lookout.job(), unsaid() if few else []
 
         while True:
             known = len(self.jobs)  # read first: what has finished by the next line may have brought more
@@ -196,9 +188,29 @@ class Lookout:
                 return job
         return self._started[0] if self._started else None
 
-    def jobs(self) -> list[Future[Any]]:
-        """All that have not ended, and some that have."""
-        return [*self._started, *self._jobs[self._next :]]
+
+class Unsaid:
+    """
+    Those of a growing list of jobs that are not among the *finished* yet; for one thread.
+
+    One that has ended is about to be: whoever waits for any of these is sure to be woken.
+    """
+
+    def __init__(self, jobs: list[Future[Any]], finished: list[Future[Any]]):
+        self._jobs = jobs
+        self._finished = finished
+        self._listed = self._said = 0
+        self._unsaid: dict[Future[Any], None] = {}
+
+    def __call__(self) -> list[Future[Any]]:
+        said = self._finished[self._said :]  # read first: what stands here stands among the jobs
+        listed = self._jobs[self._listed :]
+        self._said += len(said)
+        self._listed += len(listed)
+        self._unsaid.update(dict.fromkeys(listed))
+        for job in said:
+            self._unsaid.pop(job, None)
+        return list(self._unsaid)
 
 
 class Window(Bells):
@@ -214,10 +226,6 @@ class Window(Bells):
 
     def __iter__(self) -> Iterator[Future[Any]]:
         return iter(tuple(self._jobs))
-
-    def _is_about_to_ring(self):
-        said = len(self._finished)  # read first, as above
-        return sum(job.done() for job in self) > said
 
     def append(self, job: Future[Any]) -> None:
         """One more."""

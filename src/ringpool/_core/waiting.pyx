@@ -120,10 +120,10 @@ def before_wait(FutureBase job, bint forever, list among=None):
 
 
 cdef bint _are_several(FutureBase job, list among, Objects& others) except -1:
-    # Puts those that have not ended, beside the job, into others.
+    # Puts those beside the job into others: also one that has ended, of which who waits is about to hear.
     cdef FutureBase other
     for other in among:
-        if other is not job and other.state.load() & PHASE < CANCELLED and not object_put(&others, <PyObject*>other):
+        if other is not job and not object_put(&others, <PyObject*>other):
             raise MemoryError
     return others.size() > 0
 
