@@ -147,6 +147,12 @@ class TestPyrate:
             [answer] = run_in_threads(1, lambda _: rate.pyrate(limiter)())
         assert answer == 0.001
 
+    def test_one_that_is_refused_is_told_when_though_others_are_let_in(self, run_in_threads):
+        """What the bucket has noted of a refusal is gone when it lets the next one in."""
+        ask = rate.pyrate(self.limiter((1, 1)))
+        answers = run_in_threads(4, lambda _: [rate.as_seconds(ask()) for _ in range(2000)])
+        assert {0.0} < {seconds for each in answers for seconds in each}
+
     @pytest.mark.parametrize("limiter", [None, 3, SimpleNamespace(try_acquire=lambda name: True)], ids=repr)
     def test_what_is_no_limiter_is_refused_when_it_is_made(self, limiter):
         with pytest.raises(TypeError, match="limiter must be a pyrate_limiter.Limiter of version 4 or newer"):

@@ -6,6 +6,7 @@ it has been counted; or seconds: not before, and nothing was counted. The queue
 asks again then. It must not wait, and not be a coroutine function.
 """
 
+import contextlib
 import inspect
 import time
 from collections.abc import Callable
@@ -97,6 +98,7 @@ def pyrate(limiter: Any, name: str = "ringpool") -> RateLimit:
     try:
         usable = "blocking" in inspect.signature(limiter.try_acquire).parameters
         factory = limiter.bucket_factory
+        locks = limiter.lock if isinstance(limiter.lock, tuple) else (limiter.lock,)
     except (AttributeError, TypeError, ValueError):
         usable = False
     if not usable:
@@ -109,10 +111,16 @@ def pyrate(limiter: Any, name: str = "ringpool") -> RateLimit:
         return value
 
     def ask() -> float | None:
-        if now_or_never(limiter.try_acquire(name, blocking=False)):
-            return None
-        item = now_or_never(factory.wrap_item(name))
-        milliseconds = now_or_never(now_or_never(factory.get(item)).waiting(item))
+        # What it refuses is noted in the bucket, and gone when it lets the next one in.
+        with contextlib.ExitStack() as stack:
+            for lock in locks:
+                if not lock.acquire(False):
+                    return _AGAIN
+                stack.callback(lock.release)
+            if now_or_never(limiter.try_acquire(name, blocking=False)):
+                return None
+            item = now_or_never(factory.wrap_item(name))
+            milliseconds = now_or_never(now_or_never(factory.get(item)).waiting(item))
         return max(milliseconds / 1000, _AGAIN)
 
     return ask
