@@ -26,6 +26,8 @@ WAIT = 10
 broken = []                             # what no thread of ours may end in
 threading.excepthook = sys.unraisablehook = broken.append
 start_thread = threading.Thread.start
+invoke = threading._make_invoke_excepthook()
+threading._make_invoke_excepthook = lambda: invoke      # builds a function for each thread
 
 class Native:
     # What C++ allocates: see NATIVE.
