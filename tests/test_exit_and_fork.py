@@ -10,7 +10,7 @@ needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 PRELUDE = """
 import os, sys, threading, time, warnings
 from concurrent.futures import BrokenExecutor
-from ringpool import QueueStopped, WorkerQueue
+from ringpool import Job, QueueStopped, WorkerQueue
 warnings.simplefilter("ignore", DeprecationWarning)
 
 def say(*words):
@@ -315,6 +315,63 @@ say(job.result(20), queue.stop(20).complete)
 """)
     times = 1 if way == "being judged" else 20
     assert lines == ["True", "child ended with 0"] * times + ["7 True"]
+
+
+@needs_fork
+@pytest.mark.parametrize("call", ["Job(job, depth)", "job, depth"], ids=["planned", "plain"])
+def test_in_a_forked_child_a_job_that_stands_still_below_another_has_failed_too(lines_of, call):
+    """
+    Its worker runs in its place what it waits for, and that waits in turn.
+    """
+    lines = lines_of(f"""
+runs, go_on = threading.Event(), threading.Event()
+jobs = []
+
+def job(depth):
+    if depth == 3:
+        runs.set()
+        return go_on.wait(20)
+    return submit(depth + 1).result()
+
+def submit(depth):
+    jobs.append(queue.submit({call}))
+    return jobs[-1]
+
+def child():
+    say([isinstance(job.exception(5), BrokenExecutor) for job in jobs])
+
+queue = WorkerQueue(1, 8, max_spares=0)
+submit(0)
+runs.wait(20)
+in_child(child)
+go_on.set()
+say(jobs[0].result(20), queue.stop(20).complete)
+""")
+    assert lines == ["[True, True, True, True]", "child ended with 0", "True True"]
+
+
+@needs_fork
+def test_in_a_forked_child_a_job_that_has_run_and_is_being_settled_has_failed(lines_of):
+    """
+    Who forks holds the lock under which its waiters are to be told.
+    """
+    lines = lines_of("""
+go_on = threading.Event()
+
+def child():
+    say(isinstance(job.exception(5), BrokenExecutor))
+
+queue = WorkerQueue(1, 8)
+job = queue.submit(go_on.wait, 20)
+with job._condition:
+    go_on.set()
+    while queue.running():
+        pass
+    time.sleep(0)
+    in_child(child)
+say(job.result(20), queue.stop(20).complete)
+""")
+    assert lines == ["True", "child ended with 0", "True True"]
 
 
 @needs_fork

@@ -36,6 +36,7 @@ from ringpool._core.layout cimport (
     Extension,
     Objects,
     Ring,
+    Standing,
     Waiter,
     Worker,
     gate_begin_anew,
@@ -415,12 +416,19 @@ cdef _call_as_objects(Objects& call):
 
 
 cdef _fail_with_its_worker(Worker* gone):
-    # Whatever a worker of the parent's had taken: it runs it, asks whether it may start, or has not looked yet.
+    # Whatever a worker of the parent's had taken: it runs it, perhaps in place of others, asks whether it may start,
+    # tells of its end, or has not looked yet.
     cdef PyObject* job = gone.current.load()
+    cdef const Standing* place = gone.below
     if job != NULL:
         _fail_after_fork(<FutureBase>job)
+    while place != NULL:
+        _fail_after_fork(<FutureBase>place.job)
+        place = place.outer
     if gone.judges != NULL:
         _fail_after_fork(<FutureBase>gone.judges)
+    if gone.holds != NULL:
+        _fail_after_fork(<FutureBase>gone.holds)
     job = gone.inbox.job
     if job != NULL:
         gone.inbox.job = NULL

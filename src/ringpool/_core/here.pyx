@@ -54,7 +54,7 @@ cdef bint run_in_place(Core* core, Worker* me, FutureBase job) noexcept:
     here.core = core_before
     here.worker = worker_before
     here.main = main_before
-    here.standing = standing.outer
+    _go_on(&standing)
     return watched
 
 
@@ -64,7 +64,7 @@ cdef bint run_on_top(Core* core, Worker* me, FutureBase job) noexcept:
     cdef bint watched
     _stand_still(&standing)
     watched = run_in_fresh_context(core, me, job)
-    this_thread().standing = standing.outer
+    _go_on(&standing)
     return watched
 
 
@@ -77,7 +77,7 @@ cdef void run_planned_on_top(Core* core, Worker* me, PyObject* job) noexcept:
     run_planned(core, me, job)
     if core.copies_context:
         leave_context()
-    this_thread().standing = standing.outer
+    _go_on(&standing)
 
 
 cdef void _stand_still(Standing* standing) noexcept:
@@ -87,6 +87,14 @@ cdef void _stand_still(Standing* standing) noexcept:
     standing.job = here.worker.current.relaxed() if here.worker != NULL else NULL
     if standing.job != NULL:
         here.standing = standing
+        here.worker.below = standing
+
+
+cdef void _go_on(Standing* standing) noexcept:
+    cdef Here* here = &this_thread()
+    here.standing = standing.outer
+    if here.worker != NULL:
+        here.worker.below = standing.outer
 
 
 cdef void belong_to(Core* core) noexcept:

@@ -139,6 +139,8 @@ struct alignas(LINE) Worker {
     Entry place;                    // what it took from the shelf and has not put down; job: NULL when from the ring
     Held *held = nullptr;           // the innermost
     struct _object *judges = nullptr;       // the job that it has taken and asks about, whether it may start
+    struct _object *holds = nullptr;        // taken and not begun, or run and being told of: it, too, is lost in a forked child
+    const Standing *below = nullptr;        // and so are those that stand still on its thread
     std::int64_t delay = -1;        // after the attempt just made: ns until the next one; negative: none
     std::int32_t number = -1;       // its seat, from 0; negative: it is no worker. Under roster_lock until it runs
     Word<std::int64_t> born;        // when its thread began to work; 0: not yet

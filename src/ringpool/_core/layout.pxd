@@ -202,6 +202,8 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         Entry place
         Held* held
         PyObject* judges
+        PyObject* holds
+        const Standing* below
         int64_t delay
         int32_t number
         Word[int64_t] born

@@ -90,6 +90,7 @@ cdef inline bint run_started(Core* core, Worker* me, FutureBase job, bint delive
         me.failed.bump()
     else:
         me.succeeded.bump()
+    me.holds = <PyObject*>job
     if delivers and core.keep.relaxed():
         # Before anybody can see the result: who has seen it and then lets
         # another job go gets them from results() in that order.
@@ -99,6 +100,7 @@ cdef inline bint run_started(Core* core, Worker* me, FutureBase job, bint delive
     me.answered = watched
     if watched:
         future_settle_loudly(job, outcome, failed)
+    me.holds = NULL
     future_drop_call(job)
     return watched
 

@@ -59,7 +59,9 @@ cdef inline bint work(Core* core, Worker* me, object safe_point) noexcept:
         if job != NULL:
             if core.idlers.searching.sub(1) == 1 and work_ready(core):
                 tell_workers(core)
+                me.holds = job                  # while Python code runs, which may fork
                 make_up_before_sleep()          # those who made nobody, since we were looking, saw no more than this job
+                me.holds = NULL
             while job != NULL:
                 run_taken(core, me, job)
                 jobs += 1
