@@ -175,7 +175,9 @@ cdef inline void word_settle(
 cdef inline bint word_watch(Word[uint32_t]* word, Unrun** unrun) noexcept nogil:
     # Whoever settles it from now on tells.  True: it pays to look out for that.
     cdef uint32_t state = word_lock(word)
-    cdef bint pays = not has_ended(state) and unrun[0] != NULL and has_spare_processor(core_of(unrun[0]))
+    cdef bint pays = not has_ended(state) and unrun[0] != NULL and has_spare_processor(core_of(unrun[0])) and (
+        not core_of(unrun[0]).idlers.has_roused()
+    )
     word_unlock(word, state | WATCHED)
     return pays
 

@@ -186,6 +186,22 @@ struct Idlers {
     Word<std::uint32_t> count;      // listed workers; moved under lock, read without
     Word<std::uint64_t> woken;      // how many have been, ever; moved under lock
     alignas(LINE) Word<std::uint32_t> searching;    // workers awake without a job
+    // The thread that has woken a sleeping worker, the last that did; 0: it has been asked.  Before it waits for what that
+    // one is to do it had better leave it the processor than look out: it is slow to come to another.
+    Word<std::uint64_t> rouser;
+    static std::uint64_t me() noexcept { return std::hash<std::thread::id>()(std::this_thread::get_id()) | 1; }
+#if defined(__GNUC__)
+    __attribute__((noinline, cold))         // no part of the way of a job that wakes nobody
+#endif
+    void roused() noexcept { rouser.set(me()); }
+#if defined(__GNUC__)
+    __attribute__((noinline, cold))
+#endif
+    bool has_roused() noexcept {
+        if (rouser.relaxed() != me()) return false;
+        rouser.set(0);
+        return true;
+    }
 };
 
 // ---- future.pxd ----------------------------------------------------------

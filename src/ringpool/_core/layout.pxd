@@ -37,7 +37,7 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
     cdef cppclass Parker:
         void park(Patience*) noexcept
         bint park_until(int64_t deadline, Patience*) noexcept
-        void unpark() noexcept
+        bint unpark() noexcept
 
     cdef cppclass Overflow "std::deque<void *>":
         void* front() noexcept
@@ -239,6 +239,8 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         Word[uint32_t] count
         Word[uint64_t] woken
         Word[uint32_t] searching
+        void roused() noexcept
+        bint has_roused() noexcept
 
     cdef cppclass Extension:
         Extension() except +

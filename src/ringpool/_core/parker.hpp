@@ -172,12 +172,15 @@ public:
         return true;
     }
     void park(Patience *patience) noexcept { park_until(-1, patience); }
-    void unpark() noexcept {
+    // True: it slept.
+    bool unpark() noexcept {
 #if !defined(__linux__)
         std::lock_guard<std::mutex> hold(mutex);
 #endif
         if (state.load(std::memory_order_relaxed) == ASLEEP) given.store(now_ns(), std::memory_order_relaxed);
-        if (state.exchange(TOKEN) == ASLEEP) wake();
+        bool slept = state.exchange(TOKEN) == ASLEEP;
+        if (slept) wake();
+        return slept;
     }
 };
 

@@ -46,7 +46,8 @@ cdef inline void wake_one(Idlers* idlers) noexcept nogil:
     idlers.searching.add(1)
     idlers.woken.add(1)
     idlers.lock.unlock()
-    worker.parker.unpark()
+    if worker.parker.unpark():
+        idlers.roused()
 
 
 cdef inline void job_put(Idlers* idlers) noexcept nogil:

@@ -190,10 +190,11 @@ public:
         return true;
     }
     void park(Patience *) noexcept { park_until(-1, nullptr); }
-    void unpark() noexcept {
+    bool unpark() noexcept {
         schedule().point();
         token = true;
         schedule().came(this);
+        return false;
     }
 };
 

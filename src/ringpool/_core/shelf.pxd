@@ -189,7 +189,8 @@ cdef inline void hand_out(Core* core) noexcept nogil:
             core.shelf.put_back(entry)
             break
         worker.inbox = entry
-        worker.parker.unpark()
+        if worker.parker.unpark():
+            core.idlers.roused()
     # While it was off the shelf, nobody could see it; or workers more could start
     # another, and who is woken makes up for a wait if that is why.
     missed = missed or (core.shelf.lanes.size() > 1 and core.shelf.lacks_workers())
