@@ -27,7 +27,8 @@ constexpr std::int64_t HOLDS_GIL_NS = RINGPOOL_SHARED ? 0 : 300;
 
 // How long a thread that is about to sleep looks out for its token first, and
 // how many threads may do so at a time: half of the processors, none where
-// there is only one.  RINGPOOL_SPIN_US, which worker.pyx has checked, sets the
+// there is only one; workers and those who wait for results each, since every
+// extension module has a count of its own.  RINGPOOL_SPIN_US, which worker.pyx has checked, sets the
 // time; 0: never.  It does not keep its processor to itself for longer than two
 // threads that have one each need for a job.
 constexpr std::int64_t ALONE_NS = 500;
