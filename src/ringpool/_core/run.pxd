@@ -90,17 +90,19 @@ cdef inline bint run_started(Core* core, Worker* me, FutureBase job, bint delive
         me.failed.bump()
     else:
         me.succeeded.bump()
-    me.holds = <PyObject*>job
     if delivers and core.keep.relaxed():
+        me.holds = <PyObject*>job       # what it lets go of may run Python code, which may fork
         # Before anybody can see the result: who has seen it and then lets
         # another job go gets them from results() in that order.
         give(<PyObject*>job)
         deliver(core, <PyObject*>job)
+        me.holds = NULL
     watched = not future_settle_quietly(job, outcome, failed)
     me.answered = watched
     if watched:
+        me.holds = <PyObject*>job
         future_settle_loudly(job, outcome, failed)
-    me.holds = NULL
+        me.holds = NULL
     future_drop_call(job)
     return watched
 
