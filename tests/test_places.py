@@ -47,6 +47,37 @@ def test_jobs_may_wait_for_one_another_deeper_than_the_queue_is_long():
         assert queue.submit(deep, 30).result(WAIT) == 30
 
 
+def test_who_sees_that_a_waiting_job_has_ended_finds_it_counted_nowhere(dispatch, gate):
+    """It is told of, as concurrent.futures.wait() is, when its place is free; nobody sees it before."""
+    with WorkerQueue(1, 3, dispatch=dispatch) as queue:
+        queue.submit(gate)
+        gate.wait_until_entered()
+        for n, job in enumerate((Job(int), Job(int, key="k"), Job(int, delay=FAR))):
+            told, future = Told(queue), queue.submit(job)
+            with future._condition:
+                future._waiters.append(told)
+            if n % 2:
+                future.set_result(n)
+            else:
+                assert future.cancel()
+            assert told.saw == [(0, 0, {})]
+        gate.open()
+
+
+class Told:
+    """Among a future's waiters: looks at its queue when it is told of the end."""
+
+    def __init__(self, queue):
+        self.queue, self.saw = queue, []
+
+    def add_result(self, future):
+        stats = self.queue.stats()
+        assert future.done()
+        self.saw.append((stats.queued, stats.delayed, stats.levels))
+
+    add_cancelled = add_result
+
+
 def test_the_place_of_a_cancelled_job_is_free_for_others(dispatch, gate):
     """
     Though the worker that would clear it away is busy: one that was not due, one in its lane, one behind its key.

@@ -98,7 +98,7 @@
 #define STEP(from, to) n[from]--; n[to]++
 
 mtype = { NOWHERE, LANE, TIMER, TAKEN };                        /* where job A is */
-mtype = { PENDING, RUNNING, ENDED };                            /* its state */
+mtype = { PENDING, RUNNING, ENDING, ENDED };                    /* its state; ENDING: pending, and its word locked */
 mtype = { NOTHING, LOOP, PICKED, PICKED_A, FOUND, FOUND_A, MISSED, MISSED_A };    /* hand_out, under shelf_lock */
 
 byte n[STEPS];
@@ -177,7 +177,12 @@ inline wake_all() {
 #ifdef BUG_COME_AGAIN_IGNORES_STATE
 #define A_WAS_CANCELLED false
 #else
-#define A_WAS_CANCELLED (a_state != PENDING)
+#define A_WAS_CANCELLED (a_state != PENDING && a_state != ENDING)
+#endif
+#ifdef BUG_COME_AGAIN_LOOKS_WITHOUT_LOCK
+#define A_UNLOCKED true
+#else
+#define A_UNLOCKED (a_state != ENDING)
 #endif
 #ifdef BUG_COME_AGAIN_IGNORES_STOP
 #define STOPS false
@@ -269,7 +274,7 @@ proctype Threads() {
     :: atomic { AT(NEXT) && UNLOCKED -> STEP(NEXT, LOOK); searching++ }         /* found nothing, then or before */
 
     /* job A: run_planned, come_again */
-    :: atomic { AT(RUN_A) ->
+    :: atomic { AT(RUN_A) && a_state != ENDING ->
             STEP(RUN_A, START_A);
             if
             :: stop_asked && a_state == PENDING -> a_state = ENDED              /* taken before the purge */
@@ -295,10 +300,10 @@ proctype Threads() {
             n[TELL] = n[TELL] || runnable
         }
     :: atomic { AT(AGAIN_LOOK) && A_WAS_CANCELLED -> STEP(AGAIN_LOOK, AGAIN_TAKE_OUT) }
-    :: atomic { AT(AGAIN_LOOK) && !A_WAS_CANCELLED -> STEP(AGAIN_LOOK, AFTER_JOB) }
+    :: atomic { AT(AGAIN_LOOK) && A_UNLOCKED && !A_WAS_CANCELLED -> STEP(AGAIN_LOOK, AFTER_JOB) }
     :: atomic { AT(AGAIN_TAKE_OUT) && UNLOCKED && WAITS -> STEP(AGAIN_TAKE_OUT, DONE); take_out() }
     :: atomic { AT(AGAIN_TAKE_OUT) && UNLOCKED && !WAITS -> STEP(AGAIN_TAKE_OUT, AFTER_JOB) }
-    :: atomic { AT(RESOLVE_A) -> STEP(RESOLVE_A, DONE); a_state = ENDED; a = NOWHERE }
+    :: atomic { AT(RESOLVE_A) && a_state != ENDING -> STEP(RESOLVE_A, DONE); a_state = ENDED; a = NOWHERE }
 
 #ifdef ELASTIC
     :: atomic { AT(SEAT) && started == 1 -> STEP(SEAT, NEXT) }
@@ -418,9 +423,10 @@ leave:
 #ifdef CANCEL
 active proctype Canceller() {
     if
-    :: atomic { a_state == PENDING -> a_state = ENDED };
+    :: atomic { a_state == PENDING -> a_state = ENDING };
         if
         :: atomic { UNLOCKED && WAITS -> take_out() };
+        a_state = ENDED;
 #ifdef TIMEKEEPER
             resolved++;                                         /* has_left */
 #endif
@@ -441,7 +447,8 @@ active proctype Canceller() {
 #else
             skip
 #endif
-        :: atomic { UNLOCKED && !WAITS -> skip }
+        :: atomic { UNLOCKED && !WAITS -> skip };
+        a_state = ENDED
         fi
     :: atomic { a_state == RUNNING -> a_asked = true }
     :: true
@@ -487,7 +494,8 @@ Close:
     do                                                          /* resolve_queued */
     :: atomic { UNLOCKED && lane != 0 -> lane-- };
         resolved++
-    :: atomic { UNLOCKED && (a == LANE || a == TIMER) -> a = NOWHERE; a_state = ENDED };
+    :: atomic { UNLOCKED && (a == LANE || a == TIMER) -> a = NOWHERE };
+        atomic { a_state != ENDING -> a_state = ENDED };
         resolved++
     :: atomic { UNLOCKED && EMPTY -> break }
     od;

@@ -28,6 +28,7 @@ from ringpool._core.jobword cimport (
     word_end_quietly,
     word_enlist,
     word_inflate,
+    word_lock,
     word_lock_quietly,
     word_lock_to_settle,
     word_mark_read,
@@ -35,6 +36,7 @@ from ringpool._core.jobword cimport (
     word_settle,
     word_start,
     word_take_callbacks,
+    word_unlock,
     word_watch,
 )
 from ringpool._core.layout cimport (
@@ -129,7 +131,7 @@ cdef inline bint job_settle(Job* job, uint64_t item, uint32_t allowed, uint32_t 
     cdef uint64_t begin = begins()
     cdef uint32_t state
     cdef Settling step
-    cdef bint has_condition = False
+    cdef bint has_condition = False, left = False
     cdef size_t i
     while True:
         step = word_lock_to_settle(&job.word, allowed, has_condition, &state)
@@ -142,7 +144,9 @@ cdef inline bint job_settle(Job* job, uint64_t item, uint32_t allowed, uint32_t 
             job.condition.unlock()
         return False
     write(&job.outcome, outcome)
-    word_settle(&job.word, state, phase, job.unrun, &job.extension)
+    if state & PHASE == PENDING and job.planned:
+        left = job_take_out(job, core_of(job.unrun), item)
+    word_settle(&job.word, state, phase, job.unrun, &job.extension, left)
     if has_condition:
         for i in range(job.waiters.size()):
             job.waiters[i].parker.unpark()
@@ -150,23 +154,28 @@ cdef inline bint job_settle(Job* job, uint64_t item, uint32_t allowed, uint32_t 
         job.condition.unlock()
     _has_ended(job, item, begin, outcome, state & PHASE)
     if state & PHASE == PENDING and job.planned:
-        job_take_out(job, core_of(job.unrun), item)
         ends(begins(), CLEARED, item)
+    if left:
+        has_left(core_of(job.unrun))
     return True
 
 
-cdef inline void job_take_out(Job* job, Core* core, uint64_t item) noexcept nogil:
-    # As take_out.
+cdef inline bint job_take_out(Job* job, Core* core, uint64_t item) noexcept nogil:
     cdef uint64_t begin = begins()
-    if shelf_take_out(core, <PyObject*>item, &job.extension.wish):
-        ends(begin, LEFT, item)
-        core.unrun.tombstones.sub(1)
-        has_left(core)
+    if not shelf_take_out(core, <PyObject*>item, &job.extension.wish):
+        return False
+    ends(begin, LEFT, item)
+    return True
 
 
 cdef inline void job_take_out_if_ended(Job* job, Core* core, uint64_t item) noexcept nogil:
-    if has_ended(job.word.load()):
-        job_take_out(job, core, item)
+    # As _take_out_if_ended.
+    cdef uint32_t state = word_lock(&job.word)
+    word_unlock(&job.word, state)
+    if has_ended(state):
+        if job_take_out(job, core, item):
+            core.unrun.tombstones.sub(1)
+            has_left(core)
         ends(begins(), CLEARED, item)
 
 

@@ -122,12 +122,10 @@ cdef inline void has_left(Core* core) noexcept nogil:
     tell_if_quiet(core)
 
 
-cdef inline void take_out(Core* core, PyObject* job, Entry* wish) noexcept:
-    # What has ended while it waited gives its place back, unless it is taken; the caller has a reference to it.
-    if shelf_take_out(core, job, wish):
-        core.unrun.tombstones.sub(1)
-        deliver(core, job)
-        has_left(core)
+cdef inline void was_taken_out(Core* core, PyObject* job) noexcept:
+    # Of a job that has ended while it waited: shelf_take_out() has found it.
+    deliver(core, job)
+    has_left(core)
 
 
 cdef inline void purge_begin(Core* core) noexcept nogil:

@@ -7,7 +7,7 @@ from concurrent.futures import CancelledError, InvalidStateError
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint32_t
 
-from ringpool._core.core cimport take_out
+from ringpool._core.core cimport was_taken_out
 from ringpool._core.jobword cimport (
     ASKED,
     CANCELLED,
@@ -36,6 +36,7 @@ from ringpool._core.jobword cimport (
 from ringpool._core.layout cimport FOREVER, NOW, Extension, Objects, Unrun, Waiter, core_of, objects_copy
 from ringpool._core.parking cimport deadline_of, gate_leave, gate_wake_all, sleep_until_woken
 from ringpool._core.python cimport Py_DECREF, Py_INCREF, Py_XDECREF, hand_over, track_late
+from ringpool._core.shelf cimport shelf_take_out
 
 from ringpool._core.shown import shown
 
@@ -284,6 +285,7 @@ cdef bint future_settle(FutureBase self, uint32_t allowed, uint32_t phase, PyObj
     cdef uint32_t state
     cdef Settling step
     cdef Unrun* unrun
+    cdef bint left = False
     condition = None
     while True:
         step = word_lock_to_settle(&self.state, allowed, condition is not None, &state)
@@ -300,7 +302,10 @@ cdef bint future_settle(FutureBase self, uint32_t allowed, uint32_t phase, PyObj
         track_late(<PyObject*>self)
         hand_over(outcome)
     unrun = self.unrun
-    word_settle(&self.state, state, phase, unrun, extension_of(self))
+    if state & PHASE == PENDING and unrun != NULL and is_planned(self):
+        # Before anybody can see that it has ended: who does finds its place free.
+        left = shelf_take_out(core_of(unrun), <PyObject*>self, &extension_of(self).wish)
+    word_settle(&self.state, state, phase, unrun, extension_of(self), left)
 
     if condition is not None:
         _tell_waiters(self, phase)
@@ -311,9 +316,8 @@ cdef bint future_settle(FutureBase self, uint32_t allowed, uint32_t phase, PyObj
         finally:
             condition.release()
     if state & PHASE == PENDING:
-        if unrun != NULL and is_planned(self):
-            # its function, the plan, refers to the pool, which has the Core
-            take_out(core_of(unrun), <PyObject*>self, &extension_of(self).wish)
+        if left:
+            was_taken_out(core_of(unrun), <PyObject*>self)      # its function, the plan, has the pool, which has the Core
         future_drop_call(self)
     return True
 

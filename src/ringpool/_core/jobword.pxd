@@ -149,10 +149,10 @@ cdef inline Settling word_lock_to_settle(
 
 
 cdef inline void word_settle(
-    Word[uint32_t]* word, uint32_t state, uint32_t phase, Unrun* unrun, Extension* extension
+    Word[uint32_t]* word, uint32_t state, uint32_t phase, Unrun* unrun, Extension* extension, bint left
 ) noexcept nogil:
     # To `phase` (with FAILED, or with what it is counted as), by the holder of the lock; wakes
-    # whoever sleeps until then.
+    # whoever sleeps until then.  left: the queue does not hold it any more.
     if unrun != NULL and state & PHASE == PENDING:
         if phase & PHASE != FINISHED:
             unrun.cancelled.add(1)
@@ -164,7 +164,8 @@ cdef inline void word_settle(
             unrun.failed.add(1)
         else:
             unrun.succeeded.add(1)
-        unrun.tombstones.add(1)
+        if not left:
+            unrun.tombstones.add(1)
     word_unlock(word, (state & ~PHASE) | (phase & ~(DROPPED | EXPIRED)))
     if state & WATCHED:
         gate_wake_all(&extension.gate)

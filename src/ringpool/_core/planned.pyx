@@ -5,7 +5,7 @@ import logging
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint32_t
 
-from ringpool._core.core cimport deliver, take_out
+from ringpool._core.core cimport deliver, was_taken_out
 from ringpool._core.future cimport (
     FutureBase,
     extension_of,
@@ -22,7 +22,7 @@ from ringpool._core.parking cimport gate_wake_one
 from ringpool._core.python cimport Py_DECREF, Py_INCREF, Py_XINCREF
 from ringpool._core.resolve cimport resolve, settle_unrun
 from ringpool._core.run cimport run_started
-from ringpool._core.shelf cimport shelf_come_again, shelf_put_back, shelf_put_down
+from ringpool._core.shelf cimport shelf_come_again, shelf_put_back, shelf_put_down, shelf_take_out
 
 logger = logging.getLogger("ringpool")
 
@@ -125,6 +125,10 @@ cdef bint _put_back(Core* core, Entry* place, int64_t hold) noexcept:
 
 
 cdef void _take_out_if_ended(Core* core, FutureBase job) noexcept:
-    # Of one that is on the shelf again: who has ended it meanwhile has not found it there.
-    if has_ended(job.state.load()):
-        take_out(core, <PyObject*>job, &extension_of(job).wish)
+    # Of one that is on the shelf again: who has ended it meanwhile has not found it there.  Under its
+    # lock: who is ending it has looked, or finds it.
+    cdef uint32_t state = future_lock(job)
+    future_unlock(job, state)
+    if has_ended(state) and shelf_take_out(core, <PyObject*>job, &extension_of(job).wish):
+        core.unrun.tombstones.sub(1)
+        was_taken_out(core, <PyObject*>job)
