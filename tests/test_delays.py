@@ -219,9 +219,9 @@ def test_a_job_that_has_started_in_its_time_is_done(queue, gate):
             raise OSError
         return "done"
 
-    future = queue.submit(Job(job, expires_in=SHORT, retry=Retry(base=0)))
+    future = queue.submit(Job(job, expires_in=6 * SHORT, retry=Retry(base=0)))
     with pytest.raises(TimeoutError):
-        future.result(MOMENT)
+        future.result(6 * SHORT + MOMENT)
     gate.open()
     assert future.result(WAIT) == "done"
     assert queue.stats().expired == 0
