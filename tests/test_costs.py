@@ -67,6 +67,16 @@ COSTS = {
     "instructions of an item, ringpool's": Cost((165, 188, 192, 234), percent=3),
     "instructions of a number": Cost((821, 957, 935, 836), percent=3),
     "instructions of a number, ringpool's": Cost((140, 163, 167, 195), percent=3),
+    "precise times in 10 000 jobs": Cost((38, 33, 36, 40), more=50),
+    "precise times in 10 000 queue's jobs": Cost((503, 508, 497, 508), more=50),
+    "precise times in 10 000 ready queue's jobs": Cost((10510, 10509, 10508, 10518), more=50),
+    "precise times in 10 000 items": Cost((36, 30, 31, 40), more=50),
+    "precise times in 10 000 numbers": Cost((36, 32, 32, 40), more=50),
+    "locks in 10 000 jobs": Cost((0, 0, 0, 5250), more=50),
+    "locks in 10 000 queue's jobs": Cost((0, 0, 0, 20455), more=50),
+    "locks in 10 000 ready queue's jobs": Cost((0, 0, 0, 50446), more=50),
+    "locks in 10 000 items": Cost((0, 0, 0, 30), more=50),
+    "locks in 10 000 numbers": Cost((0, 0, 0, 31), more=50),
 }
 COLUMN = f"{sys.version_info[0]}.{sys.version_info[1]}" + ("t" if sysconfig.get_config_var("Py_GIL_DISABLED") else "")
 
@@ -187,21 +197,34 @@ def instructions(tmp_path_factory):
     return {part: counted(Path(f"{file}.{2 * number}")) for number, part in enumerate(PARTS, 1)}
 
 
+class Counted(NamedTuple):
+    total: int  # instructions
+    ours: int
+    times: int  # looks of ours at the precise clock
+    locks: int  # mutexes that we take
+
+
 def counted(file):
-    total = ours = 0
+    total = ours = times = locks = 0
     in_ours = inclusive = False
+    callee = ""
     for line in file.read_text().splitlines():
         if inclusive:  # what the line before calls is counted where it stands
             inclusive = False
         elif line.startswith("ob="):
             in_ours = "/ringpool/_core/" in line
+        elif line.startswith("cfn="):
+            callee = line
         elif line.startswith("calls="):
             inclusive = True
+            calls = int(line.removeprefix("calls=").split()[0]) * in_ours
+            times += calls * ("steady_clock" in callee)
+            locks += calls * ("pthread_mutex_lock" in callee)
         elif line[:1].isdigit():
             count = int(line.split()[1])
             total += count
             ours += count * in_ours
-    return total, ours
+    return Counted(total, ours, times, locks)
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -212,6 +235,19 @@ def test_instructions(part, instructions):
     threads take turns, also without the GIL: what they cost each other by sharing memory is not seen. Counts of the
     same code differ by a thousandth; a mutex for each job is a twenty-fifth.
     """
-    total, ours = (count / CALLGRIND_JOBS for count in instructions[part])
+    total, ours = (count / CALLGRIND_JOBS for count in instructions[part][:2])
     all_within = within(f"instructions of {part}", total)
     assert within(f"instructions of {part}, ringpool's", ours) and all_within
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_who_looks_at_the_clock_or_takes_a_lock(part, instructions):
+    """
+    Few enough instructions to hide in the budget above, and dear where a clock is a system call or a lock is shared.
+    A plain job takes no lock, unless the ring is full and it overflows, and a queue's is timed if it is a sample. A
+    queue takes one to keep what has ended for results() and one to forget what it has kept before, and a ready queue
+    that of its shelf to put a job, to take it and to put it down.
+    """
+    counts = instructions[part]
+    in_time = within(f"precise times in 10 000 {part.split(maxsplit=1)[1]}s", counts.times)
+    assert within(f"locks in 10 000 {part.split(maxsplit=1)[1]}s", counts.locks) and in_time

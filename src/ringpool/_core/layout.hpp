@@ -266,14 +266,14 @@ struct Cells {
     alignas(LINE) Word<std::uint64_t> fed;      // items that may be claimed; moved by one thread
     // the runners'
     alignas(LINE) Word<std::uint64_t> claimed;  // next item to run; bit 63: ended, nothing more is claimed
-    Word<std::uint32_t> unread;                 // nobody will take results any more
-    Word<std::uint32_t> runners;                // jobs that are queued or run to take items from here
     // the reader's
     alignas(LINE) Word<std::uint64_t> awaited;  // the item that the reader sleeps for, or NOBODY
     Waiter *reader = nullptr;                   // on the reader's stack; under Core::mapping's lock
     std::uint64_t taken = 0;                    // results handed out; the reader's own
-    // everybody reads, the feeder writes: what an item lives in never moves
-    alignas(LINE) Cell *segments[SEGMENTS] = {};
+    // what everybody reads for each item and is seldom written: not beside `claimed`, which each claim moves
+    alignas(LINE) Word<std::uint32_t> runners;  // jobs that are queued or run to take items from here
+    Word<std::uint32_t> unread;                 // nobody will take results any more
+    Cell *segments[SEGMENTS] = {};              // the feeder's: what an item lives in never moves
     std::uint64_t mask = 0;                     // of the only segment; 0: segments of 64, 128, 256, ...
 };
 
