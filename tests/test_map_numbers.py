@@ -1,5 +1,7 @@
 """A map over a range: its numbers are made by the workers, as they come to them."""
 
+import os
+import subprocess
 import sys
 import threading
 
@@ -127,3 +129,30 @@ def test_more_than_there_is_memory_for_are_refused_at_once():
         with pytest.raises(MemoryError):
             pool.map(same, range(2**62))
         assert list(pool.map(same, range(3), timeout=WAIT)) == [0, 1, 2]
+
+
+ON_ONE_PROCESSOR = """
+import os
+from ringpool import ThreadPoolExecutor
+from ringpool._core.counts import counts
+
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+most = 0
+for turn in range(30):
+    with ThreadPoolExecutor(2) as pool:
+        assert sum(pool.map(abs, range(1000))) == 499_500
+        most = max(most, counts(pool).accepted)
+print(most)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="threads cannot be kept to one processor here")
+def test_nobody_is_woken_for_numbers_that_have_been_run():
+    """
+    The first runner may be through with all of them before the next is submitted, which would find nothing, and so
+    would the one after it: there were hundreds, 5 us each.
+    """
+    command = [sys.executable, "-c", ON_ONE_PROCESSOR]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=WAIT)
+    assert done.stderr == ""
+    assert int(done.stdout) <= 4  # two, and one in place of either that has left and found that there was more

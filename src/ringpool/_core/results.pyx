@@ -318,7 +318,8 @@ cdef int _feed_numbers(BatchResults self, Engine engine, uint64_t limit, int64_t
     cells.fed.store(end)
     if end == batch.count:
         self.iterator = None
-    while fed < end and _lacks_runner(batch):
+    # A runner may have run them all before the next one is submitted, and left.
+    while fed < end and cells.claimed.load() < end and _lacks_runner(batch):
         _submit_runner(batch, engine, patience)
         fed += 1
     return 0
