@@ -33,6 +33,7 @@ from ringpool._core.jobword cimport CANCELLED, PENDING, PHASE, RUNNING
 from ringpool._core.layout cimport Core, Here, Objects, Standing, Worker, object_put, roster_put, roster_retire
 from ringpool._core.python cimport Py_DECREF, Py_XDECREF, Py_XINCREF, current_thread_state
 from ringpool._core.shelf cimport take_nested
+from ringpool._core.spares cimport end_to_wait
 from ringpool._core.worker cimport hire_spare, tell_of_no_spare, wait_for_others
 
 from ringpool._core.future import set_worker_hooks
@@ -241,9 +242,7 @@ def after_wait():
     cdef Here* here = calling_thread()
     end_wait(here)
     if works_for(here.core):
-        here.core.roster_lock.lock()
-        seat_of_this_thread().waits_in = NULL
-        here.core.roster_lock.unlock()
+        end_to_wait(here.core, seat_of_this_thread())
 
 
 def before_a_foreign_wait(FutureBase job):

@@ -137,7 +137,6 @@ cdef inline void work_as_spare(Core* core, Worker* me, object safe_point) noexce
         run_taken(core, me, job)
         call_quietly(safe_point)
         job = take_next(core, &me.place)
-    let_go_if_drained(core)                 # likewise
     tell_if_quiet(core)
 
 
