@@ -31,7 +31,7 @@ from ringpool._core._rig_jobs cimport (
 from ringpool._core._rig_plan cimport Plan, item_of, job_of
 from ringpool._core._rig_work cimport rig_hire, rig_hire_for_queued, rig_make_up, rig_resolve
 from ringpool._core.core cimport core_close, purge_begin, purge_end, purge_next, unfinished
-from ringpool._core.layout cimport Core, Entry, Patience, Waiter, Worker, now_ns
+from ringpool._core.layout cimport SOON_NS, Core, Entry, Patience, Waiter, Worker, now_ns
 from ringpool._core.parking cimport gate_enter, gate_leave, gate_wake_all, wake_all
 from ringpool._core.ring cimport FULL, PUT, Put, ring_is_closed
 from ringpool._core.shelf cimport (
@@ -122,7 +122,7 @@ cdef inline Put _noted_put(Core* core, uint64_t item, Entry* wish) noexcept nogi
 
 cdef inline void rig_keep_time(Core* core, Plan* plan) noexcept nogil:
     # As _keep() of the timekeeper.
-    cdef bint closed
+    cdef bint closed, made_up
     cdef int64_t due
     cdef Patience patience
     while True:
@@ -130,9 +130,8 @@ cdef inline void rig_keep_time(Core* core, Plan* plan) noexcept nogil:
         shelf_make_due(core, now_ns())
         if core.elastic.load() and work_ready(core):
             rig_hire_for_queued(core, plan)
-        if plan.waits:
-            rig_make_up(core, plan)
-        due = shelf_next_due(core)
+        made_up = not plan.waits or rig_make_up(core, plan)
+        due = shelf_next_due(core) if made_up else now_ns() + SOON_NS
         if closed and unfinished(core) == 0:
             break
         core.clock.parker.park_until(due, &patience)

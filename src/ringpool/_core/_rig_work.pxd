@@ -119,15 +119,22 @@ cdef inline void rig_hire_for_queued(Core* core, Plan* plan) noexcept nogil:
             return
 
 
-cdef inline void rig_make_up(Core* core, Plan* plan) noexcept nogil:
+cdef inline bint rig_make_up(Core* core, Plan* plan) noexcept nogil:
     # As make_up_for_waits.
     cdef uint32_t reserved = reserve_spares(core)
-    while reserved:
+    cdef bint started = True
+    while reserved and started:
         reserved -= 1
-        if not _start_spare(core, plan, NULL):
-            break
+        started = _start_spare(core, plan, NULL)
     if reserved:
         give_up_spares(core, reserved)
+    return started
+
+
+cdef inline void _make_up_at_last(Core* core, Plan* plan) noexcept nogil:
+    # As the function of that name.
+    while not rig_make_up(core, plan):
+        relax()
 
 
 cdef inline bint _start_spare(Core* core, Plan* plan, Word[uint32_t]* has_spare) noexcept nogil:
@@ -148,21 +155,19 @@ cdef inline void rig_work(Core* core, Worker* me, Plan* plan, Took* took) noexce
     # As WorkerMain, of one worker after another.
     if not plan.elastic:
         rig_consume(core, me, plan, took)
-        if work_ready(core):
-            rig_make_up(core, plan)
+        _make_up_at_last(core, plan)
         plan.spare_vacancies.hires_no_more()
         return
     while plan.vacancies.take():
         if take_seat(core) and not rig_consume(core, me, plan, took):
             core.gone.add(1)
-            if work_ready(core):
-                rig_make_up(core, plan)
+            _make_up_at_last(core, plan)
             gate_wake_all(&core.quiet)
             break
         core.reserved.sub(1)
         if work_ready(core):
             rig_hire_for_queued(core, plan)
-            rig_make_up(core, plan)
+        _make_up_at_last(core, plan)
         gate_wake_all(&core.quiet)
     plan.spare_vacancies.hires_no_more()
 
@@ -176,7 +181,7 @@ cdef inline void rig_spare(Core* core, Worker* me, Plan* plan, Took* took) noexc
         while not spare_may_leave(core, has_spare):
             _work_as_spare(core, me, plan, took)
         give_up_spares(core, 1)
-        rig_make_up(core, plan)
+        _make_up_at_last(core, plan)
         gate_wake_all(&core.quiet)
         plan.spare_vacancies.hires_no_more()
 
@@ -275,8 +280,7 @@ cdef inline void _wait_in_job(Core* core, Worker* me, uint64_t item, Plan* plan,
         return
     relief = relieve(core, me, plan.reliefs.of(me.number), &job.word, True)
     if relief == FOR_ALL:
-        rig_make_up(core, plan)
-        if core.spares.load() >= most_spares(core):
+        if not rig_make_up(core, plan) or core.spares.load() >= most_spares(core):
             relief = NO_MORE
     elif relief == ITS_OWN and not _start_spare(core, plan, plan.reliefs.of(me.number)):
         relief = NO_MORE
@@ -350,7 +354,7 @@ cdef inline bint rig_consume(Core* core, Worker* me, Plan* plan, Took* took) noe
         if _has_something_to_do(core) and unlist_idle(&core.idlers, me):
             continue
         if plan.waits and core.planned.relaxed() and core.shelf.waiting.load():
-            rig_make_up(core, plan)
+            _make_up_at_last(core, plan)
         if plan.told:
             tell_if_quiet(core)
         if _park_idle(core, me):

@@ -31,7 +31,7 @@ from ringpool._core.record cimport recycler
 from ringpool._core.resolve cimport sweep
 from ringpool._core.ring cimport CLOSED, FULL, NO_MEMORY, PUT, Put, ring_is_closed, ring_length
 from ringpool._core.shelf cimport queue_put, tell_workers
-from ringpool._core.worker cimport hire, hire_for_queued, make_up_before_sleep
+from ringpool._core.worker cimport hire, hire_for_queued, make_up_meanwhile
 
 
 cdef inline str _shown(object value):
@@ -136,7 +136,7 @@ cdef inline bint _others_make_room(Core* core, bint forever) noexcept:
     # While a worker waits for it, which counts in `stuck`: some may wait for jobs, and a spare runs what is queued.
     if core.stuck.load() >= core.reserved.load():
         return False
-    make_up_before_sleep()
+    make_up_meanwhile()
     return not forever or begin_wait_for_room(core, calling_thread())
 
 

@@ -6,7 +6,8 @@ from cpython.object cimport PyObject
 from libc.stdint cimport uint32_t
 
 from ringpool._core.jobword cimport PENDING, PHASE
-from ringpool._core.layout cimport Core, Word, Worker
+from ringpool._core.layout cimport Core, Word, Worker, relax
+from ringpool._core.ring cimport ring_length
 from ringpool._core.shelf cimport allow_workers, let_go_if_drained, work_ready
 
 cdef enum Relief:               # of a worker that is about to wait
@@ -101,7 +102,7 @@ cdef inline uint32_t reserve_spares(Core* core) noexcept nogil:
     # wait for just these jobs: while fewer than max_workers are at work, a spare helps.
     cdef uint32_t waiting, reserved = 0
     cdef uint32_t lacks = 1
-    cdef bint set_aside = not work_ready(core)
+    cdef bint set_aside = not _finds_work(core)
     if set_aside:
         lacks = _lacks_workers(core)
         if lacks == 0:
@@ -127,6 +128,16 @@ cdef inline uint32_t reserve_spares(Core* core) noexcept nogil:
     return reserved
 
 
+cdef inline bint _finds_work(Core* core) noexcept nogil:
+    # As work_ready, for those that wait in a job.  A producer that has claimed a position and is not
+    # done hides what is behind it, and when it is done wakes none of them: so that is waited for.
+    while not work_ready(core):
+        if ring_length(&core.ring) == 0:
+            return False
+        relax()
+    return True
+
+
 cdef inline uint32_t _lacks_workers(Core* core) noexcept nogil:
     # The last of those hired finds that the one before it has taken what all were needed for, and leaves.
     cdef uint32_t lacks
@@ -145,4 +156,4 @@ cdef inline bint spare_may_leave(Core* core, Word[uint32_t]* has_spare) noexcept
     # cleared and then the queue looked at: one of them sees the other.
     cdef uint32_t expected = 0
     has_spare.store(0)
-    return not work_ready(core) or not has_spare.cas(expected, 1)   # or another was hired already
+    return not _finds_work(core) or not has_spare.cas(expected, 1)   # or another was hired already

@@ -233,7 +233,11 @@ def before_item_wait():
     cdef Core* core = calling_thread().core
     if core == NULL or not works_for(core):
         return False
-    wait_for_others()
+    try:
+        wait_for_others()
+    except BaseException:
+        after_wait()
+        raise
     return True
 
 
@@ -246,8 +250,16 @@ def after_wait():
 
 
 def before_a_foreign_wait(FutureBase job):
-    """Called by a thread before it waits for a job in the standard library's way."""
-    if not hire_spare(job):
+    """
+    Called by a thread before it waits for a job in the standard library's way, each time that it asks for what that
+    takes: also when it gives back the job's condition, so a thread that cannot be started is no error here.
+    """
+    cdef bint hired = False
+    try:
+        hired = hire_spare(job)
+    except Exception:
+        pass
+    if not hired:
         tell_of_no_spare()
 
 

@@ -60,7 +60,7 @@ cdef inline bint work(Core* core, Worker* me, object safe_point) noexcept:
             if core.idlers.searching.sub(1) == 1 and work_ready(core):
                 tell_workers(core)
                 me.holds = job                  # while Python code runs, which may fork
-                make_up_before_sleep()          # those who made nobody, since we were looking, saw no more than this job
+                make_up_meanwhile()             # those who made nobody, since we were looking, saw no more than this job
                 me.holds = NULL
             while job != NULL:
                 run_taken(core, me, job)
@@ -150,7 +150,8 @@ cdef inline void call_quietly(object function) noexcept:
 cdef int hire(Core* core, object initializer, object finalizer, set threads, object name) except -1
 cdef hire_for_queued(Core* core, initializer, finalizer, set threads, name)
 cdef bint hire_spare(FutureBase job) except -1
-cdef void wait_for_others() noexcept
+cdef int wait_for_others() except -1
 cdef tell_of_no_spare()
-cdef void make_up_for_waits(Core* core, initializer, finalizer, set threads, prefix) noexcept
+cdef bint make_up_for_waits(Core* core, initializer, finalizer, set threads, prefix) noexcept
 cdef void make_up_before_sleep() noexcept
+cdef void make_up_meanwhile() noexcept

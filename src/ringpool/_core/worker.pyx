@@ -1,10 +1,12 @@
 """The workers' threads: how they start, what they run, when they leave. Their loop: worker.pxd."""
 
 import contextvars
+import functools
 import logging
 import os
 import sys
 import threading
+import time
 from concurrent.futures.thread import BrokenThreadPool
 
 from cpython.object cimport PyObject
@@ -119,13 +121,12 @@ cdef class WorkerMain:
             self._leave()
         elif self.spare_of is None:
             self.core.gone.add(1)
-            if work_ready(self.core):       # it counted as one who looks for work
-                make_up_for_waits(self.core, self.initializer, self.finalizer, self.threads, self.prefix)
+            make_up_at_last(self)           # it counted as one who looks for work
         else:
             roster_retire(self.core, self.worker)
             give_up_spares(self.core, 1)
             _wake_who_waits_for_room(self.core)
-            make_up_for_waits(self.core, self.initializer, self.finalizer, self.threads, self.prefix)
+            make_up_at_last(self)
         calling_thread().core = NULL
         calling_thread().main = NULL
         calling_thread().seat = NULL
@@ -140,8 +141,9 @@ cdef class WorkerMain:
         _wake_who_waits_for_room(self.core)
         if work_ready(self.core):
             hire_for_queued(self.core, self.initializer, self.finalizer, self.threads, self.prefix)
-            # Where there are no places more, since the queue has been resized: those that stay may wait for just this.
-            make_up_for_waits(self.core, self.initializer, self.finalizer, self.threads, self.prefix)
+        # Where there are no places more, since the queue has been resized: those that stay may wait for just what
+        # is there, also for what is set aside.
+        make_up_at_last(self)
         gate_wake_all(&self.core.quiet)
 
 
@@ -279,7 +281,7 @@ cdef bint hire_spare(FutureBase job) except -1:
     if relief == NO_MORE:
         return False
     if relief == FOR_ALL:
-        make_up_for_waits(core, mine.initializer, mine.finalizer, mine.threads, mine.prefix)
+        _make_up(core, mine.initializer, mine.finalizer, mine.threads, mine.prefix)
         return core.spares.load() < most_spares(core)
     interrupted = _start_spare(core, mine, mine.initializer, mine.finalizer, mine.threads, mine.prefix)
     if interrupted is not None:
@@ -287,11 +289,12 @@ cdef bint hire_spare(FutureBase job) except -1:
     return True
 
 
-cdef void wait_for_others() noexcept:
+cdef int wait_for_others() except -1:
     # By a worker before it waits for what others run: those may need one more.
     cdef WorkerMain mine = <WorkerMain>calling_thread().main
     begin_to_wait(mine.core, mine.worker)
-    make_up_for_waits(mine.core, mine.initializer, mine.finalizer, mine.threads, mine.prefix)
+    _make_up(mine.core, mine.initializer, mine.finalizer, mine.threads, mine.prefix)
+    return 0
 
 
 cdef tell_of_no_spare():
@@ -304,8 +307,8 @@ cdef tell_of_no_spare():
         )
 
 
-cdef void make_up_for_waits(Core* core, initializer, finalizer, set threads, prefix) noexcept:
-    # Those that reserve_spares finds wanting.
+cdef int _make_up(Core* core, initializer, finalizer, set threads, prefix) except -1:
+    # Starts those that reserve_spares finds wanting.
     cdef WorkerMain nobody
     cdef uint32_t reserved = reserve_spares(core)
     try:
@@ -314,13 +317,35 @@ cdef void make_up_for_waits(Core* core, initializer, finalizer, set threads, pre
             nobody.has_spare.store(1)
             reserved -= 1
             _start_spare(core, nobody, initializer, finalizer, threads, prefix)
+    finally:
+        if reserved:
+            give_up_spares(core, reserved)
+    return 0
+
+
+cdef bint make_up_for_waits(Core* core, initializer, finalizer, set threads, prefix) noexcept:
+    # False: a thread that is needed cannot be started; the caller is to try again, unless it looks for work itself.
+    try:
+        _make_up(core, initializer, finalizer, threads, prefix)
     except Exception:
-        pass                                # it will be tried again when one leaves, or something else is due
-    if reserved:
-        give_up_spares(core, reserved)
+        return False
+    return True
+
+
+nap = functools.partial(time.sleep, 0.01)
+
+
+cdef void make_up_at_last(WorkerMain mine) noexcept:
+    # By who leaves, or falls asleep: nobody else may look again, so while a thread is needed it tries to start it.
+    while not make_up_for_waits(mine.core, mine.initializer, mine.finalizer, mine.threads, mine.prefix):
+        call_quietly(nap)
 
 
 cdef void make_up_before_sleep() noexcept:
+    make_up_at_last(<WorkerMain>calling_thread().main)
+
+
+cdef void make_up_meanwhile() noexcept:
     cdef WorkerMain mine = <WorkerMain>calling_thread().main
     make_up_for_waits(mine.core, mine.initializer, mine.finalizer, mine.threads, mine.prefix)
 
