@@ -35,6 +35,7 @@ from ringpool._core.layout cimport (
     Core,
     Extension,
     Objects,
+    Resolving,
     Ring,
     Standing,
     Waiter,
@@ -225,6 +226,7 @@ cdef class Engine:
         """
         cdef Core* old = self.core
         cdef PyObject* job
+        cdef Resolving* one
         cdef size_t i
         if old == NULL:
             return
@@ -253,6 +255,10 @@ cdef class Engine:
             Py_DECREF(job)
         # What a thread of the parent's had claimed and not published never comes.
         old.ring.head.store(old.ring.tail.load() & ~CLOSED_BIT)
+        one = old.resolving
+        while one != NULL:
+            _fail_after_fork(<FutureBase>one.job)
+            one = one.next
         for i in range(old.roster.size()):
             if old.roster[i] != this_worker():
                 _fail_with_its_worker(old.roster[i])

@@ -122,6 +122,12 @@ struct Standing {
     const Standing *outer = nullptr;
 };
 
+// On the stack of whoever has taken a job to end it without a run: in a forked child it is lost with his thread.
+struct Resolving {
+    struct _object *job = nullptr;
+    Resolving *next = nullptr;
+};
+
 struct alignas(LINE) Worker {
     Parker parker;
     Patience patience;
@@ -325,6 +331,7 @@ struct Core {
     Word<std::uint32_t> short_of_spares;    // one was wanted when there were so many, and it was said
     Mutex roster_lock;
     std::vector<Worker *> roster;   // owned; under roster_lock
+    Resolving *resolving = nullptr; // likewise
     struct { std::uint64_t taken = 0, started = 0, succeeded = 0, failed = 0, again = 0, spins = 0, spin_hits = 0;
              std::int64_t alive_ns = 0, slept_ns = 0, fresh = 0; Times waits, runs; } retired; // sums of those erased from it
     Looks looks;                    // at the ring, of who asked since when a job waits
@@ -377,6 +384,18 @@ inline bool roster_put(Core *core, Worker *worker) noexcept {
     std::lock_guard<Mutex> hold(core->roster_lock);
     try { core->roster.push_back(worker); return true; }
     catch (...) { return false; }
+}
+
+inline void resolving_put(Core *core, Resolving *one) noexcept {
+    std::lock_guard<Mutex> hold(core->roster_lock);
+    one->next = core->resolving;
+    core->resolving = one;
+}
+inline void resolving_drop(Core *core, Resolving *one) noexcept {
+    std::lock_guard<Mutex> hold(core->roster_lock);
+    Resolving **place = &core->resolving;
+    while (*place != one) place = &(*place)->next;
+    *place = one->next;
 }
 
 // Ends the worker; what it has counted stays counted.

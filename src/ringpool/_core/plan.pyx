@@ -21,7 +21,19 @@ from ringpool._core.future cimport (
 )
 from ringpool._core.here cimport run_in_place, this_core, this_worker, works_for
 from ringpool._core.jobword cimport DROPPED, EXPIRED, FAILED, PENDING, PHASE, UNREAD
-from ringpool._core.layout cimport Core, Entry, Extension, Waiter, Worker, now_ns, roster_put, roster_retire
+from ringpool._core.layout cimport (
+    Core,
+    Entry,
+    Extension,
+    Resolving,
+    Waiter,
+    Worker,
+    now_ns,
+    resolving_drop,
+    resolving_put,
+    roster_put,
+    roster_retire,
+)
 from ringpool._core.parking cimport gate_enter, gate_leave, gate_wake_all, sleep_until_woken, wake_all
 from ringpool._core.python cimport Py_DECREF, Py_INCREF, current_thread_state, ident_of_this_thread
 from ringpool._core.ring cimport CLOSED, PUT, Put, ring_is_closed
@@ -36,7 +48,7 @@ from ringpool._core.shelf cimport (
     tell_workers,
 )
 from ringpool._core.planned cimport come_again
-from ringpool._core.resolve cimport settle_unrun
+from ringpool._core.resolve cimport resolve, settle_unrun
 from ringpool._core.worker cimport hire_for_queued, make_up_for_waits
 
 from ringpool._core.engine import call_of
@@ -191,11 +203,20 @@ def drop_oldest(Engine pool not None, uint32_t lane, error):
     """
     cdef Core* core = core_of_pool(pool)
     cdef PyObject* job = take_unstarted(core, OLDEST, lane)
+    cdef Resolving one
     if job == NULL:
         return None, False, None
     future = <object>job
-    call = call_of(future)
-    ended = settle_unrun(<FutureBase>job, error, DROPPED)
+    one.job = job
+    resolving_put(core, &one)
+    try:
+        call = call_of(future)
+        ended = settle_unrun(<FutureBase>job, error, DROPPED)
+    except BaseException:
+        resolve(core, job, None)                # nobody else has it
+        raise
+    finally:
+        resolving_drop(core, &one)
     core.unrun.tombstones.sub(1)
     deliver(core, job)
     core.removed.add(1)

@@ -48,7 +48,10 @@ cdef void run_planned(Core* core, Worker* me, PyObject* job) noexcept:
             return
         core.shelf.judging.sub(1)               # until now it took a place in the queue
     if core.stop_asked.load():
+        outer = me.holds
+        me.holds = job
         _cancel(<FutureBase>job)                # taken before the purge, and not started
+        me.holds = outer
     gate_wake_one(&core.room)
     me.delay = -1
     if is_planned(<FutureBase>job):
