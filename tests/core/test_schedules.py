@@ -43,6 +43,12 @@ again, one that leaves though those who stay have drained it (once, at 3 159 of 
 not look before it gives up its seat, or does no F2 then, and producers that are not counted as coming, since who looks
 later makes up for these.
 
+Of spares, in the test of their own: a closed queue whose workers leave while there is one, as it was (122; 52 610 of
+all), and one that has left and wakes nobody (0); a timekeeper (4), or a spare that leaves (651), that makes up for
+nobody. Not seen there, but in 200 000 of jobs that wait and threads that do not start: a spare that sees no hidden
+position, and who does not try again, each as it was. Not seen: a spare that clears has_spare and does not look again,
+and a worker that does not look for who waits before it sleeps.
+
 These seeds are of the schedules as they were then.
 
 Not seen: a job taken out of a timer, or its lane, for another that has the same time or arrival, which there are none
@@ -99,3 +105,11 @@ def test_who_waits_behind_a_key_is_told_when_its_holder_ends(scheduled):
     """
     few = {"capacity": 8, "producers": 1, "n": 6, "keys": 1, "meddlers": 2, "ready": False, "meet": False, "holds": 0}
     run(scheduled, 3_000, **few, planned=True, again=2, delay=1000, sleeps=False, close_early=True, how=CLOSE)
+
+
+def test_jobs_that_wait_for_others_have_a_spare(scheduled):
+    """
+    Also where a thread cannot be started, and of a queue that was closed when its worker had nothing left to do.
+    """
+    few = {"capacity": 8, "producers": 2, "waits": True, "keys": 0, "meet": False, "lanes": 0, "spares": 3}
+    run(scheduled, 10_000, **few, planned=True, again=2, delay=1000, sleeps=False, how=CLOSE)

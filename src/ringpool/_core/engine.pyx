@@ -247,12 +247,11 @@ cdef class Engine:
         else:
             old.ring.overflowing.store(0)
         unlock_after_fork(old)
-        while True:
-            job = take_unstarted(old, ANY)
-            if job == NULL:
-                break
+        job = take_unstarted(old, ANY)
+        while job != NULL:
             _fail_after_fork(<FutureBase>job)
             Py_DECREF(job)
+            job = take_unstarted(old, ANY)
         # What a thread of the parent's had claimed and not published never comes.
         old.ring.head.store(old.ring.tail.load() & ~CLOSED_BIT)
         one = old.resolving
@@ -466,9 +465,8 @@ cdef _fail_after_fork(FutureBase job):
 
 # ---- the collector ---------------------------------------------------------------------------
 #
-# A queued job is no garbage: a worker will run it, whoever else has gone.  So
-# the queue itself is a root, and what the pool object owns are the finished
-# futures that wait for a reader.
+# A queued job is no garbage: a worker will run it, whoever else has gone.  So the queue itself is a
+# root, and what the pool object owns are the finished futures that wait for a reader.
 
 cdef traverseproc inherited_traverse
 
