@@ -96,7 +96,8 @@ def test_stop_now_finds_what_leaves_the_ring_while_it_purges(scheduled):
     is shut. The purge found the ring drained then, and was done: seed 875 here, seed 211 797 of all schedules.
     """
     few = {"capacity": 4, "producers": 1, "workers": 1, "n": 2, "meddlers": 0, "ready": False, "meet": False}
-    run(scheduled, 5_000, **few, planned=True, again=0, delay=0, holds=0, sleeps=False, close_early=True, how=STOP_NOW)
+    few |= {"planned": True, "again": 0, "delay": 0, "holds": 0, "sleeps": False, "close_early": True, "waits": False}
+    run(scheduled, 5_000, **few, how=STOP_NOW)
 
 
 def test_who_waits_behind_a_key_is_told_when_its_holder_ends(scheduled):
@@ -104,7 +105,8 @@ def test_who_waits_behind_a_key_is_told_when_its_holder_ends(scheduled):
     While that waits to be tried again, and nothing else is left that would wake a worker: seed 463, if nobody is told.
     """
     few = {"capacity": 8, "producers": 1, "n": 6, "keys": 1, "meddlers": 2, "ready": False, "meet": False, "holds": 0}
-    run(scheduled, 3_000, **few, planned=True, again=2, delay=1000, sleeps=False, close_early=True, how=CLOSE)
+    few |= {"planned": True, "again": 2, "delay": 1000, "sleeps": False, "close_early": True, "waits": False}
+    run(scheduled, 3_000, **few, how=CLOSE)
 
 
 def test_jobs_that_wait_for_others_have_a_spare(scheduled):
