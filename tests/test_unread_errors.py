@@ -183,7 +183,8 @@ def test_what_on_error_raises_is_logged_and_nothing_is_switched_off(caplog):
         queue.submit(fail)
         queue.submit(fail)
     gc.collect()
-    assert [record.getMessage() for record in caplog.records if record.name == "ringpool"] == 2 * ["exception in on_error"]
+    said = [record.getMessage() for record in caplog.records if record.name == "ringpool"]
+    assert said == 2 * ["exception in on_error"]
 
 
 def test_a_hook_that_refers_to_its_queue_keeps_neither():

@@ -44,12 +44,12 @@ from ringpool._core.parking cimport (
     gate_enter,
     gate_leave,
     gate_wake_all,
-    gate_wake_one,
     list_idle,
     unlist_idle,
     wake_all,
 )
 from ringpool._core.ring cimport FULL, PUT, Put, ring_is_closed, ring_is_drained
+from ringpool._core.room cimport room_enter, room_give_up_turn, room_leave, room_made, room_pass_on
 from ringpool._core.seats cimport (
     NOBODY_YET,
     RESERVED,
@@ -130,15 +130,19 @@ cdef inline Entry* _wish(Core* core, Job* job, uint64_t number, Plan* plan) noex
 cdef inline Put _put(Core* core, uint64_t item, Entry* wish, int64_t deadline) noexcept nogil:
     cdef Waiter waiter
     cdef Patience patience          # not the thread's: the sanitizer does not see who frees that
-    cdef bint in_time = True
+    cdef bint woken = False, in_time = True
     cdef Put put = _noted_put(core, item, wish)
+    if put != FULL:
+        return put
     while put == FULL and in_time:
-        gate_enter(&core.room, &waiter)
-        put = _noted_put(core, item, wish)
+        if room_enter(core, &waiter, woken) or ring_is_closed(&core.ring):
+            put = _noted_put(core, item, wish)
         if put == FULL:
-            in_time = waiter.parker.park_until(deadline, &patience)
-        if put != FULL or not in_time:
-            gate_leave(&core.room, &waiter)
+            woken = waiter.parker.park_until(deadline, &patience) or room_leave(core, &waiter)
+            in_time = woken
+    if put != FULL and room_leave(core, &waiter):
+        room_give_up_turn(core)
+    room_pass_on(core)
     return put
 
 
@@ -235,7 +239,7 @@ cdef inline void _run(Core* core, Worker* me, uint64_t item, Plan* plan, Took* t
         core.shelf.judging.sub(1)
     if from_shelf and core.stop_asked.load():
         job_end_unstarted(job, item, CANCELLED_AND_NOTIFIED)
-    gate_wake_one(&core.room)
+    room_made(core)
     if not job_start(job, item, begin):
         core.unrun.tombstones.sub(1)
     else:
@@ -266,7 +270,7 @@ cdef inline void _resolve(Core* core, Job* job, uint64_t item) noexcept nogil:
     job_end_unstarted(job, item, CANCELLED_AND_NOTIFIED)
     core.unrun.tombstones.sub(1)
     core.removed.add(1)
-    gate_wake_one(&core.room)
+    room_made(core)
 
 
 cdef inline bint rig_consume(Core* core, Worker* me, Plan* plan, Took* took) noexcept nogil:

@@ -3,7 +3,7 @@
 from cpython.object cimport PyObject, PyTypeObject
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
-from ringpool._core.admission cimport enter, enter_and_hire, make_job, put_when_room, reader_lags as core_reader_lags
+from ringpool._core.admission cimport enter, enter_and_hire, make_job, put_when_room
 from ringpool._core.core cimport deliver, tell_if_quiet
 from ringpool._core.deadlock cimport serve_in, set_repeats
 from ringpool._core.engine cimport Engine, core_of_pool
@@ -24,6 +24,7 @@ from ringpool._core.layout cimport Core, Entry, Extension, Waiter, Worker, now_n
 from ringpool._core.parking cimport gate_enter, gate_leave, gate_wake_all, sleep_until_woken, wake_all
 from ringpool._core.python cimport Py_DECREF, Py_INCREF, current_thread_state, ident_of_this_thread
 from ringpool._core.ring cimport CLOSED, PUT, Put, ring_is_closed
+from ringpool._core.room cimport reader_lags as core_reader_lags
 from ringpool._core.shelf cimport (
     OLDEST,
     absorb,

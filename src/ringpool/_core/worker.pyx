@@ -32,6 +32,7 @@ from ringpool._core.seats cimport ENOUGH, RESERVED, Hiring, reserve_seat
 from ringpool._core.shelf cimport allow_workers, work_ready
 
 from ringpool._core.resolve cimport resolve_queued
+from ringpool._core.room cimport room_wake_all
 from ringpool._core.run cimport fresh_context
 
 cdef enum:
@@ -136,7 +137,7 @@ cdef class WorkerMain:
 cdef void _wake_who_waits_for_room(Core* core) noexcept:
     # To look again: they may be all that are left.
     if core.stuck.load():
-        gate_wake_all(&core.room)
+        room_wake_all(core)
 
 
 cdef void _be_seated(Core* core, Worker* me, bint seated) noexcept:
