@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import sys
 import threading
 import weakref
 
@@ -10,6 +11,7 @@ import pytest
 from ringpool import Job, JobTimeout, Retry, WorkerQueue
 
 WAIT = 30
+HAS_GIL = getattr(sys, "_is_gil_enabled", lambda: True)()
 LONG = 60  # seconds of max_wait in tests that must not need it
 
 
@@ -204,3 +206,46 @@ def test_a_hook_that_refers_to_its_queue_keeps_neither():
     for _ in range(3):
         gc.collect()
     assert gone() is None
+
+
+SCRIPT = """
+import sys
+from ringpool import WorkerQueue
+
+def fail():
+    raise OSError("lost")
+
+queue = WorkerQueue(1, 8)
+future = queue.submit(fail)
+{}
+queue.stop()
+print("the end", flush=True)
+"""
+
+
+def test_at_the_end_of_a_program_of_what_a_queue_keeps_for_a_reader(run_script):
+    """
+    A queue that is a module's own goes when most of the interpreter is gone. (As it was, all that came was
+    "--- Logging error ---".)
+    """
+    done = run_script(SCRIPT.format("del future"))
+    assert (done.returncode, done.stdout) == (0, "the end\n")
+    first, *_, last = done.stderr.splitlines()
+    assert first == "a job failed and nobody looked at its error: OSError"
+    assert last == "OSError: lost"
+    assert done.stderr.count("nobody looked") == 1
+
+
+def test_at_the_end_of_a_program_of_what_a_module_keeps(run_script):
+    """
+    No traceback can be written any more. (Without the GIL the interpreter drops it without a word.)
+    """
+    done = run_script(SCRIPT.format(""))
+    said = "a job failed and nobody looked at its error: OSError: lost\n"
+    assert (done.returncode, done.stdout) == (0, "the end\n")
+    assert done.stderr == said or (not HAS_GIL and done.stderr == "")
+
+
+def test_at_the_end_of_a_program_of_nothing_that_was_read(run_script):
+    done = run_script(SCRIPT.format("assert future.exception(10).args"))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "the end\n", "")

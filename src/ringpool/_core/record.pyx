@@ -1,6 +1,7 @@
 """The job record as an object of the interpreter's: how it ends, comes back, and is seen by the collector."""
 
 import logging
+import sys
 
 from cpython.object cimport PyObject, PyTypeObject, destructor, inquiry, traverseproc, visitproc
 from libc.stdint cimport uint32_t
@@ -108,6 +109,8 @@ cdef void _report_unread(FutureBase self, bint shown) noexcept:
 
 def log_unread(str kind, error):
     """What is done of an error that nobody has looked at, where its future has no ``_on_error``."""
+    if sys.is_finalizing():
+        kind, error = kind if error is None else f"{kind}: {error}", None      # no traceback can be written any more
     logger.error("a job failed and nobody looked at its error: %s", kind, exc_info=error)
 
 
