@@ -4,6 +4,7 @@ import gc
 import logging
 import sys
 import threading
+import time
 import weakref
 
 import pytest
@@ -27,8 +28,11 @@ class Told:
         self._came.release()
 
     def wait(self, times=1):
+        # Looks again and again: without the GIL a thread that sleeps does not drop what other threads have let go of.
+        deadline = time.monotonic() + WAIT
         for _ in range(times):
-            assert self._came.acquire(timeout=WAIT), f"nobody was told but of {self.errors}"
+            while not self._came.acquire(timeout=0.01):
+                assert time.monotonic() < deadline, f"nobody was told but of {self.errors}"
         gc.collect()
         assert not self._came.acquire(blocking=False), f"told more than once: {self.errors}"
         return self.errors
