@@ -61,7 +61,7 @@ MAY_IMPORT = {
 }  # fmt: skip
 MAY_NAME_THE_QUEUE = ("choosing", "lobby", "observing", "overflow", "plan", "results", "watchdog")
 CORE = """
-    shown layout python ring parking jobword shelf core seats spares future record resolve run planned here worker deadlock
+    shown layout python ring parking jobword shelf room core seats spares future record resolve run planned here worker deadlock
     waiting admission engine timekeeper plan counts submit batch results awaited _rig_jobs _rig_plan _rig_work _rig _stress _scheduled
 """.split()
 

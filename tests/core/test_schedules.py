@@ -36,6 +36,8 @@ the second look.
 Of lanes: more at a time than may run (3 218); jobs that are not counted off, or a level that is dropped with its jobs
 (a crash). Not seen: workers set aside for the lane that has reserved them, which only makes fewer run.
 
+Of the line for room: a producer that passes no room on, or gives up and stays counted as on the way.
+
 Of workers that leave: one that hires nobody in place of itself (763), or not of a closed queue (4 344: as it was); a
 producer that does not hire again after its put (1 059); who waits for the first worker and is not told of it (1). Not
 seen here, though the model finds them: a leaver that lets nobody go, one that has drained the queue and does not look

@@ -34,6 +34,7 @@ from ringpool._core.core cimport core_close, purge_begin, purge_end, purge_next,
 from ringpool._core.layout cimport SOON_NS, Core, Entry, Patience, Waiter, Worker, now_ns
 from ringpool._core.parking cimport gate_enter, gate_leave, gate_wake_all, wake_all
 from ringpool._core.ring cimport FULL, PUT, Put, ring_is_closed
+from ringpool._core.room cimport room_enter, room_give_up_turn, room_leave, room_pass_on
 from ringpool._core.shelf cimport (
     LATER,
     allow_workers,
@@ -99,15 +100,19 @@ cdef inline Entry* _wish(Core* core, Job* job, uint64_t number, Plan* plan) noex
 cdef inline Put _put(Core* core, uint64_t item, Entry* wish, int64_t deadline) noexcept nogil:
     cdef Waiter waiter
     cdef Patience patience          # not the thread's: the sanitizer does not see who frees that
-    cdef bint in_time = True
+    cdef bint woken = False, in_time = True
     cdef Put put = _noted_put(core, item, wish)
+    if put != FULL:
+        return put
     while put == FULL and in_time:
-        gate_enter(&core.room, &waiter)
-        put = _noted_put(core, item, wish)
+        if room_enter(core, &waiter, woken) or ring_is_closed(&core.ring):
+            put = _noted_put(core, item, wish)
         if put == FULL:
-            in_time = waiter.parker.park_until(deadline, &patience)
-        if put != FULL or not in_time:
-            gate_leave(&core.room, &waiter)
+            woken = waiter.parker.park_until(deadline, &patience) or room_leave(core, &waiter)
+            in_time = woken
+    if put != FULL and room_leave(core, &waiter):
+        room_give_up_turn(core)
+    room_pass_on(core)
     return put
 
 

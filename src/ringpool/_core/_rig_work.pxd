@@ -30,12 +30,12 @@ from ringpool._core.parking cimport (
     gate_enter,
     gate_leave,
     gate_wake_all,
-    gate_wake_one,
     list_idle,
     unlist_idle,
     wake_all,
 )
 from ringpool._core.ring cimport ring_is_closed, ring_is_drained
+from ringpool._core.room cimport room_made
 from ringpool._core.seats cimport (
     NOBODY_YET,
     RESERVED,
@@ -232,7 +232,7 @@ cdef inline void _run(Core* core, Worker* me, uint64_t item, Plan* plan, Took* t
         core.shelf.judging.sub(1)
     if from_shelf and core.stop_asked.load():
         job_end_unstarted(job, item, CANCELLED_AND_NOTIFIED)
-    gate_wake_one(&core.room)
+    room_made(core)
     if not job_start(job, item, begin):
         core.unrun.tombstones.sub(1)
     else:
@@ -317,7 +317,7 @@ cdef inline void rig_resolve(Core* core, Job* job, uint64_t item) noexcept nogil
     job_end_unstarted(job, item, CANCELLED_AND_NOTIFIED)
     core.unrun.tombstones.sub(1)
     core.removed.add(1)
-    gate_wake_one(&core.room)
+    room_made(core)
 
 
 cdef inline bint rig_consume(Core* core, Worker* me, Plan* plan, Took* took) noexcept nogil:

@@ -43,7 +43,7 @@ from ringpool._core.layout cimport (
     gate_begin_anew,
     object_put,
 )
-from ringpool._core.parking cimport deadline_of, gate_enter, gate_leave, gate_wake_all, gate_wake_one, sleep_until_woken
+from ringpool._core.parking cimport deadline_of, gate_enter, gate_leave, gate_wake_all, sleep_until_woken
 from ringpool._core.python cimport (
     Py_DECREF,
     Py_INCREF,
@@ -52,6 +52,7 @@ from ringpool._core.python cimport (
     track_late,
 )
 from ringpool._core.ring cimport ring_close, ring_is_closed, ring_take
+from ringpool._core.room cimport room_made, room_wake_all
 from ringpool._core.shelf cimport ANY, configure_like, take_unstarted, unlock_after_fork
 from ringpool._core.resolve cimport fail, resolve, resolve_later, resolve_queued
 
@@ -326,7 +327,7 @@ cdef class Engine:
             if job == NULL:
                 tell_if_quiet(core)
                 return None
-            gate_wake_one(&core.room)
+            room_made(core)
             state = future_lock(<FutureBase>job)
             if state & PHASE == PENDING and not _copy_call(<FutureBase>job, call):
                 future_unlock(<FutureBase>job, state)
@@ -376,9 +377,9 @@ cdef class Engine:
 cdef PyObject* _take_finished(Core* core) noexcept:
     cdef PyObject* job = <PyObject*>ring_take(&core.finished)
     if job != NULL and core.stuck.load():
-        gate_wake_all(&core.room)   # a worker that waits for the reader must look again, whoever takes the room
+        room_wake_all(core)     # a worker that waits for the reader must look again, whoever takes the room
     elif job != NULL:
-        gate_wake_one(&core.room)
+        room_made(core)
     return job
 
 

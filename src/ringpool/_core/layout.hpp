@@ -77,6 +77,7 @@ struct Waiter {
     Parker parker;
     Waiter *next = nullptr;
     bool listed = false;            // under the gate's lock
+    std::uint64_t ticket = 0;       // of who waits for room: its place
 };
 
 // Threads that wait for one kind of event, first come first woken.
@@ -84,6 +85,8 @@ struct Gate {
     Mutex lock;
     Waiter *first = nullptr, *last = nullptr;
     Word<std::uint32_t> count;      // listed waiters; moved under lock, read without
+    std::uint64_t tickets = 0;      // of who waits for room (room.pxd): given so far
+    std::uint32_t woken = 0;        // and how many are on the way, to look
 };
 
 // In a forked child: whoever was in there is not here.

@@ -66,12 +66,15 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         Parker parker
         Waiter* next
         bint listed
+        uint64_t ticket
 
     cdef cppclass Gate:
         Mutex lock
         Waiter* first
         Waiter* last
         Word[uint32_t] count
+        uint64_t tickets
+        uint32_t woken
 
     cdef cppclass Entry:
         PyObject* job

@@ -9,8 +9,8 @@ from ringpool._core.core cimport deliver, has_left, purge_begin, purge_end, purg
 from ringpool._core.future cimport FutureBase, future_run_callbacks, future_settle
 from ringpool._core.jobword cimport CANCELLED_AND_NOTIFIED, FAILED, FINISHED, PENDING, PHASE, RUNNING
 from ringpool._core.layout cimport Core, Objects, Resolving, resolving_drop, resolving_put
-from ringpool._core.parking cimport gate_wake_one
 from ringpool._core.python cimport Py_DECREF, Py_INCREF
+from ringpool._core.room cimport room_made
 from ringpool._core.shelf cimport LATER, absorb, take_unstarted, tell_if_runnable
 
 
@@ -118,7 +118,7 @@ cdef bint resolve(Core* core, PyObject* job, broken_message) except -1:
     Py_INCREF(job)
     deliver(core, job)
     core.removed.add(1)
-    gate_wake_one(&core.room)
+    room_made(core)
     # Last, when the books are right: a callback may wait for the end.
     future_run_callbacks(<FutureBase>job)
     Py_DECREF(job)

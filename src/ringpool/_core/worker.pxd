@@ -10,10 +10,11 @@ from libc.stdint cimport int64_t, uint32_t
 from ringpool._core.core cimport deliver, tell_if_quiet
 from ringpool._core.future cimport FutureBase, future_run_callbacks, future_start
 from ringpool._core.layout cimport Core, Here, Worker, now_ns, relax
-from ringpool._core.parking cimport gate_wake_all, gate_wake_one, list_idle, unlist_idle, wake_all
+from ringpool._core.parking cimport gate_wake_all, list_idle, unlist_idle, wake_all
 from ringpool._core.python cimport Py_DECREF, interpreter_calls
 from ringpool._core.planned cimport run_planned
 from ringpool._core.ring cimport ring_is_closed, ring_is_drained
+from ringpool._core.room cimport room_made
 from ringpool._core.run cimport run_started
 from ringpool._core.seats cimport leave_drained, leave_seat, may_idle_until, take_seat
 from ringpool._core.shelf cimport all_taken, has_drained, let_go_if_drained, take_next, tell_workers, work_ready
@@ -27,7 +28,7 @@ cdef inline void run_taken(Core* core, Worker* me, PyObject* job) noexcept:
     if core.planned.relaxed() and me.place.job != NULL:
         run_planned(core, me, job)
         return
-    gate_wake_one(&core.room)
+    room_made(core)
     if not future_start(<FutureBase>job):
         core.unrun.tombstones.sub(1)
         deliver(core, job)

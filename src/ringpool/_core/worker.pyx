@@ -45,6 +45,7 @@ from ringpool._core.spares cimport (
 )
 
 from ringpool._core.resolve cimport resolve_queued
+from ringpool._core.room cimport room_wake_all
 from ringpool._core.run cimport fresh_context
 
 cdef enum:
@@ -150,7 +151,7 @@ cdef class WorkerMain:
 cdef void _wake_who_waits_for_room(Core* core) noexcept:
     # To look again: they may be all that are left.
     if core.stuck.load():
-        gate_wake_all(&core.room)
+        room_wake_all(core)
 
 
 cdef void _be_seated(Core* core, Worker* me, bint seated) noexcept:
