@@ -1,5 +1,6 @@
 """dispatch="ready": each job goes to one chosen idle worker, or to the first that becomes idle."""
 
+import os
 import threading
 
 import pytest
@@ -278,3 +279,33 @@ def test_idle_workers_may_leave_while_jobs_are_handed_out(run_in_threads):
 
         run_in_threads(4, produce)
     assert sorted(ran) == [(producer, n) for producer in range(4) for n in range(700)]
+
+
+ON_ONE_PROCESSOR = """
+import os, resource, threading, time
+from ringpool import WorkerQueue
+
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+with WorkerQueue(8, 2000, dispatch="ready") as queue:
+    meeting = threading.Barrier(9)
+    for _ in range(8):
+        queue.submit(meeting.wait, 20)
+    meeting.wait(20)
+    while queue.stats().idle < 8:
+        time.sleep(0.001)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw
+    for future in [queue.submit(int) for _ in range(2000)]:
+        future.result(20)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw - before)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="threads cannot be kept to one processor here")
+def test_who_is_given_a_job_meets_nobody_at_the_lock_who_gave_it(run_script):
+    """
+    On one processor the woken worker may have run its job before the one who woke it goes on. Without the GIL, given its
+    token under the lock, it then slept for that lock as well: twice a job, 4 000 times and more here.
+    """
+    done = run_script(ON_ONE_PROCESSOR)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert int(done.stdout) <= 1.25 * 2000

@@ -467,11 +467,11 @@ class WorkerQueue(Engine):
         return observing.running(self, stacks)
 
     def stats(self) -> Stats:
-        """One consistent :class:`Stats`; costs some 20 µs, with 64 workers 30."""
+        """One consistent :class:`Stats`; costs 6 to 30 µs, by machine and number of workers."""
         return observing.snapshot(self)
 
     def times(self) -> Times:
-        """How long jobs waited and ran: :class:`Times` of those that were sampled; costs some 300 µs."""
+        """How long jobs waited and ran: :class:`Times` of those that were sampled; costs 0.1 to 0.3 ms."""
         return observing.times(self)
 
     # ---- what the engine asks of a face ------------------------------------------

@@ -135,7 +135,7 @@ struct alignas(LINE) Worker {
     Parker parker;
     Patience patience;
     bool answered = false;          // somebody waited for the last job it ran, and may soon submit the next
-    Worker *next_idle = nullptr;    // under Idlers::lock
+    Worker *next_idle = nullptr;    // under Idlers::lock; while its inbox has a job and it no token, the giver's
     bool idle = false;              // on the idle list; under Idlers::lock
     unsigned long ident = 0;        // of its thread
     struct _ts *thread = nullptr;   // the interpreter's state of that thread, likewise only used on it

@@ -177,9 +177,12 @@ cdef inline void tell_workers(Core* core) noexcept nogil:
 
 cdef inline void hand_out(Core* core) noexcept nogil:
     # Dispatch "ready": each job that may start goes into the inbox of an idle
-    # worker, the one that it would like if that is idle.
+    # worker, the one that it would like if that is idle.  They get their tokens
+    # after the lock, which each of them needs: it would meet whoever wakes it there.
     cdef Entry entry
     cdef Worker* worker
+    cdef Worker* chosen = NULL              # by next_idle, which is theirs again with the token
+    cdef Worker** link = &chosen
     cdef bint missed = False
     core.shelf.lock.lock()
     while core.idlers.count.load() and core.shelf.pick(&entry):
@@ -189,12 +192,18 @@ cdef inline void hand_out(Core* core) noexcept nogil:
             core.shelf.put_back(entry)
             break
         worker.inbox = entry
-        if worker.parker.unpark():
-            core.idlers.roused()
+        worker.next_idle = NULL
+        link[0] = worker
+        link = &worker.next_idle
     # While it was off the shelf, nobody could see it; or workers more could start
     # another, and who is woken makes up for a wait if that is why.
     missed = missed or (core.shelf.lanes.size() > 1 and core.shelf.lacks_workers())
     core.shelf.lock.unlock()
+    while chosen != NULL:
+        worker = chosen
+        chosen = worker.next_idle
+        if worker.parker.unpark():
+            core.idlers.roused()
     if missed:
         job_put(&core.idlers)
 
