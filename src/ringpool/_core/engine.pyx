@@ -44,13 +44,7 @@ from ringpool._core.layout cimport (
     object_put,
 )
 from ringpool._core.parking cimport deadline_of, gate_enter, gate_leave, gate_wake_all, sleep_until_woken
-from ringpool._core.python cimport (
-    Py_DECREF,
-    Py_INCREF,
-    Py_XDECREF,
-    Py_XINCREF,
-    track_late,
-)
+from ringpool._core.python cimport Py_DECREF, Py_INCREF, Py_XDECREF, Py_XINCREF, track_late
 from ringpool._core.ring cimport ring_close, ring_is_closed, ring_take
 from ringpool._core.room cimport room_made, room_wake_all
 from ringpool._core.shelf cimport ANY, configure_like, take_unstarted, unlock_after_fork
