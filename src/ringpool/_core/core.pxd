@@ -17,7 +17,6 @@ from ringpool._core.ring cimport (
     ring_put,
     ring_take,
 )
-from ringpool._core.room cimport room_made, room_wake_all
 from ringpool._core.shelf cimport (
     ANY,
     accepted,
@@ -74,7 +73,7 @@ cdef inline void forget_finished(Core* core) noexcept:
 cdef inline void core_close(Core* core) noexcept nogil:
     ring_close(&core.ring)
     wake_all(&core.idlers)
-    room_wake_all(core)
+    gate_wake_all(&core.room)
     core.clock.parker.unpark()
     tell_if_quiet(core)
 
@@ -117,7 +116,7 @@ cdef inline void tell_if_quiet(Core* core) noexcept nogil:
 cdef inline void has_left(Core* core) noexcept nogil:
     # A job that was delivered, and not run, waits no more: its place is free, and so is its key.
     core.removed.add(1)
-    room_made(core)
+    gate_wake_one(&core.room)
     tell_if_runnable(core)
     let_go_if_drained(core)                     # closed meanwhile
     tell_if_quiet(core)
