@@ -184,7 +184,7 @@ def test_a_circle_is_collected_while_its_queue_lives(way, dispatch, collected):
         assert queue.submit(int).result(WAIT) == 0
 
 
-HOOKS = "on_start on_done on_retry on_drop worker_init worker_exit choose overflow rate_limit shed".split()
+HOOKS = "on_start on_done on_retry on_drop on_error worker_init worker_exit choose overflow rate_limit shed".split()
 
 
 def option_of(thing, hook):

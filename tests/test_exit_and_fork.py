@@ -375,6 +375,51 @@ say(job.result(20), queue.stop(20).complete)
 
 
 @needs_fork
+@pytest.mark.parametrize("call", ["Job(int, key=1)", "int"], ids=["planned", "plain"])
+@pytest.mark.parametrize("way", ["queue.stop_now()", "queue.submit(len, ())", "go_on.set()"])
+def test_in_a_forked_child_a_job_that_is_just_being_ended_has_failed(lines_of, way, call):
+    """
+    Who cancels or drops it has taken it from the queue, and waits for the lock that who forks holds.
+    """
+    lines = lines_of(f"""
+runs, go_on = threading.Event(), threading.Event()
+
+def rate_limit():
+    runs.set()
+    go_on.wait(20)
+
+def end():
+    try:
+        {way}
+    except QueueStopped:
+        pass
+
+def child():
+    say(isinstance(job.exception(5), BrokenExecutor))
+
+asks = {way == "go_on.set()"}       # its worker does, which was asking whether it may start
+queue = WorkerQueue(1, 1, overflow="drop_oldest", rate_limit=rate_limit if asks else None)
+if not asks:
+    queue.submit(lambda: (runs.set(), go_on.wait(20)))
+    runs.wait(20)
+job = queue.submit({call})
+runs.wait(20)
+with job._condition:
+    if asks:
+        queue.stop_now()
+    ending = threading.Thread(target=end)
+    ending.start()
+    for _ in range(500):            # if it has not come to that yet, the job is where others look
+        time.sleep(0)
+    in_child(child)
+go_on.set()
+ending.join(20)
+say(queue.stop(20).complete, job.done())
+""")
+    assert lines == ["True", "child ended with 0", "True True"]
+
+
+@needs_fork
 @pytest.mark.parametrize("end", ["", "queue.stop()"], ids=["open", "stopped"])
 def test_in_a_forked_child_an_open_queue_is_watched_again(lines_of, end):
     """

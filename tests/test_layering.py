@@ -8,7 +8,8 @@ import pytest
 
 import ringpool
 
-SOURCE = Path(__file__).parents[1] / "src" / "ringpool"
+ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src" / "ringpool"
 pytestmark = pytest.mark.skipif(not SOURCE.is_dir(), reason="tests of an installed wheel: the source tree is not here")
 
 # Each may import what stands in its row, and the standard library.
@@ -60,8 +61,8 @@ MAY_IMPORT = {
 }  # fmt: skip
 MAY_NAME_THE_QUEUE = ("choosing", "lobby", "observing", "overflow", "plan", "results", "watchdog")
 CORE = """
-    shown layout python ring parking jobword shelf core seats future record resolve run planned here worker deadlock waiting
-    admission engine timekeeper plan counts submit batch results awaited _rig_jobs _rig_plan _rig _stress _scheduled
+    shown layout python ring parking jobword shelf room core seats spares future record resolve run planned here worker deadlock
+    waiting admission engine timekeeper plan counts submit batch results awaited _rig_jobs _rig_plan _rig_work _rig _stress _scheduled
 """.split()
 
 
@@ -116,3 +117,12 @@ def test_the_gil_is_let_go_in_two_places_only():
     """The protocol rests on it: inside the core a thread is attached, except while it sleeps."""
     sleepers = [p.name for p in sorted((SOURCE / "_core").glob("*.p[yx][xd]")) if "with nogil:" in p.read_text()]
     assert sleepers == ["_scheduled.pyx", "_stress.pyx", "parking.pxd", "worker.pxd"]
+
+
+def test_every_file_can_be_read_at_one_sitting():
+    """One noun each, in fewer than 500 lines: what is longer is two."""
+    written = {".py", ".pyi", ".pyx", ".pxd", ".hpp", ".pml", ".md"}
+    files = [path for folder in ("src", "tests", "docs", "benchmarks") for path in (ROOT / folder).rglob("*.*")]
+    lines = {path.name: len(path.read_text("utf-8").splitlines()) for path in files if path.suffix in written}
+    assert len(lines) > 200
+    assert {name: n for name, n in lines.items() if n >= 500} == {}

@@ -6,7 +6,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence, Set
-from concurrent.futures import CancelledError, InvalidStateError
+from concurrent.futures import CancelledError, InvalidStateError, wait
 from concurrent.futures.thread import BrokenThreadPool
 from contextlib import suppress
 from types import TracebackType
@@ -15,7 +15,7 @@ from typing import Any, Generic, NamedTuple, Self, TypeVar
 from ringpool import checks, lifecycle
 from ringpool._core.engine import Engine
 from ringpool._core.here import current_future
-from ringpool._core.plan import make_up, serve, serve_all
+from ringpool._core.plan import end_running, make_up, serve, serve_all
 from ringpool._core.timekeeper import call_at, keep_time, now
 from ringpool.checks import shown
 from ringpool.errors import QueueFull, QueueStopped
@@ -189,19 +189,23 @@ class Batcher(Generic[Item, T]):
         # A batch to the queue, waiting for room; *mine* is the item whose submit
         # this is, and sends full batches only. After an error *mine* was not
         # accepted, unless it is in another batch.
-        batch = Batch(self._under_way)
+        batch = Batch(self._queue, self._under_way)
         try:
             if self._cut(batch, 1 if mine is None or self._closed else self._max_size):
                 self._submit(batch, self._queue.submit)
         except QueueStopped as error:
-            batch.fail(error)
-            if any(entry is mine for entry in batch.entries):
+            every = len(batch.entries)
+            batch.entries = [entry for entry in batch.entries if entry is not mine]
+            batch.fail(error.with_traceback(None))
+            if len(batch.entries) < every:
                 raise
         except BaseException:
             # A signal handler may have raised after the queue took the job: then
             # an item is in two batches, and the first to start it has it.
             self._take_back(batch, mine)
             raise
+        finally:
+            del batch  # as in _tick
 
     def _cut(self, batch, least):
         self._under_way.add(batch)
@@ -263,7 +267,7 @@ class Batcher(Generic[Item, T]):
         # On the timekeeper's thread, which must not wait.
         stopped = self._queue._closed
         while self._waiting and (stopped or self._is_due()):
-            batch = Batch(self._under_way)
+            batch = Batch(self._queue, self._under_way)
             try:
                 if self._cut(batch, 1):
                     self._submit(batch, self._queue.try_submit)
@@ -271,7 +275,7 @@ class Batcher(Generic[Item, T]):
                 self._take_back(batch, None)
                 return time.monotonic() + RETRY_S
             except Exception as error:
-                batch.fail(error)
+                batch.fail(error.with_traceback(None))  # whose frames have the items, whose futures have it
         with self._door:
             self._armed = False
             if not self._waiting:
@@ -289,7 +293,8 @@ class Batcher(Generic[Item, T]):
 class Batch:
     """Items that go into one call; each of its futures ends here, whatever becomes of the call."""
 
-    def __init__(self, under_way: "set[Batch]"):
+    def __init__(self, queue: Any, under_way: "set[Batch]"):
+        self._queue = queue
         self.entries: list[Entry] = []
         self.job: Future[Any] | None = None  # once the queue has accepted it
         self._under_way = under_way
@@ -305,7 +310,7 @@ class Batch:
                 if (job := current_future()) is not None:
                     serve_all([entry.future for entry in started], job)
                     del job
-                _share(started, _checked(fn, fn([entry.item for entry in started]), len(started)))
+                self._share(started, _checked(fn, fn([entry.item for entry in started]), len(started)))
             self._under_way.discard(self)
         except BaseException:
             if self.job is None and (job := current_future()) is not None:
@@ -326,34 +331,58 @@ class Batch:
         if job.cancelled():
             for entry in entries:
                 entry.future.cancel()
-            _fail(entries, CancelledError())
+            self._fail(entries, CancelledError())
         elif job.exception() is not None:
-            _fail(entries, job.exception())
+            self._fail(entries, job.exception())
         self._under_way.discard(self)
 
     def fail(self, error):
         """Give *error* to everyone who has nothing else yet."""
-        _fail(self.entries, error)
+        self._fail(self.entries, error)
         self._under_way.discard(self)
 
     def wait(self):
         with suppress(CancelledError):
             if self.job is not None:
                 self.job.exception()  # in a job of the same queue this runs it
-        for entry in self.entries:
-            with suppress(CancelledError):
-                entry.future.exception()
+        # Not by their errors, which whoever has the items is to look at.
+        wait([entry.future for entry in self.entries if not entry.future.done()])
+
+    def _share(self, entries, results):
+        for entry, result in zip(entries, results, strict=True):
+            if isinstance(result, BaseException):
+                self._raise(entry.future, result, self._queue._settings.unread)
+            else:
+                with suppress(InvalidStateError):  # settled by hand; the first one counts
+                    entry.future.set_result(result)
+
+    def _fail(self, entries, error):
+        report = _Once(self._queue._settings.unread)
+        for entry in entries:
+            if not entry.future.done() or _start(entry.future):
+                self._raise(entry.future, error, report)
+
+    def _raise(self, future, error, report):
+        if isinstance(error, (CancelledError, BrokenThreadPool)):  # no failure of a call
+            with suppress(InvalidStateError):
+                future.set_exception(error)
+        else:
+            future._on_error = report
+            end_running(self._queue, future, error)
 
 
-def _share(entries, results):
-    for entry, result in zip(entries, results, strict=True):
-        _settle(entry.future, result)
+class _Once:
+    """What reports an error that many items share, and that none of those who have them has looked at."""
 
+    __slots__ = ("_first", "_report")
 
-def _fail(entries, error):
-    for entry in entries:
-        if not entry.future.done() or _start(entry.future):
-            _settle(entry.future, error)
+    def __init__(self, report):
+        self._report = report
+        self._first = threading.Lock()  # taken by the first that is dropped
+
+    def __call__(self, error):
+        if self._first.acquire(False):
+            self._report(error)
 
 
 def _start(future):
@@ -365,14 +394,6 @@ def _start(future):
         return future.set_running_or_notify_cancel()
     except RuntimeError:
         return False
-
-
-def _settle(future, result):
-    with suppress(InvalidStateError):  # settled by hand; the first one counts
-        if isinstance(result, BaseException):
-            future.set_exception(result)
-        else:
-            future.set_result(result)
 
 
 def _checked(fn, results, n):
@@ -402,7 +423,7 @@ def _start_over_all():
     for batcher in _alive():
         waiting, under_way = batcher._waiting, batcher._under_way.copy()
         batcher._start_over()
-        left = Batch(set())
+        left = Batch(batcher._queue, set())
         left.entries = waiting
         for batch in (*under_way, left):
             batch.fail(BrokenThreadPool(FORKED))

@@ -20,6 +20,8 @@ def _refusal(reason: str, functions: Sequence[Any]) -> DeadlockError:
     if reason == "cycle":
         return DeadlockError(_cycle(functions))
     *_, job = functions
+    if reason == "clock":
+        return DeadlockError(f"{_name(job)} is not due, and would not be while the thread that keeps the time waits for it")
     if reason == "lane":
         return DeadlockError(
             f"{_name(job)} waits for a place in {_lane(job)}, "

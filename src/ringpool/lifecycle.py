@@ -1,9 +1,12 @@
 """What happens to all pools at once: interpreter exit and fork."""
 
+import atexit
 import os
 import threading
 import weakref
+from contextlib import suppress
 
+from ringpool._core.counts import let_go_of_finished
 from ringpool._core.engine import Engine
 
 # By id, since valuerefs() is a copy that nobody can change under us: pools may
@@ -42,6 +45,13 @@ def _drain_all():
         engine._wait_until_quiet(None, True)
 
 
+def _report_all():
+    # What queues keep for a reader would be dropped with the modules' names, when no log can be written any more.
+    for engine in _alive():
+        with suppress(Exception):  # one that was not made
+            let_go_of_finished(engine)
+
+
 def _start_over():
     for engine in _alive():
         engine._after_fork()
@@ -50,5 +60,6 @@ def _start_over():
 # The standard library's own hook; atexit functions run too late, after the
 # interpreter has waited for the threads.
 threading._register_atexit(_drain_all)  # type: ignore[attr-defined]
+atexit.register(_report_all)  # after them, when no thread is left to read results
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_start_over)

@@ -112,6 +112,8 @@ class Plan:
                 self._call_at(future, self.deadline, self._miss_deadline)
             if "on_done" in settings.hooks:
                 future.add_done_callback(settings.done)
+            if "on_error" in settings.hooks:
+                future._on_error = settings.unread  # which its end looks for
         except BaseException:  # no memory, or a signal handler raised: submit raises too, so it is not to run
             future.cancel()
             raise
@@ -133,7 +135,7 @@ class Plan:
         self.queue._settings.dropped(future)
 
     def _expire(self, future):
-        if self.attempt == 0 and core.end_unstarted(future, self._expired(), True):
+        if self.attempt == 0 and core.end_unstarted(self.queue, future, self._expired(), True):
             self.queue._settings.dropped(future)
 
     def _expired(self):
@@ -143,7 +145,7 @@ class Plan:
         started = self.attempt > 0
         error = JobTimeout(f"{self.job.title} was not done within {self.job.deadline:g} s of its submission")
         keep_errors(self.errors, error)
-        if core.end_unstarted(future, error, not started):
+        if core.end_unstarted(self.queue, future, error, not started):
             if not started:
                 self.queue._settings.dropped(future)
         elif not future.done() and not self._overrun(future, self.running, error):
@@ -188,7 +190,7 @@ class Plan:
         try:
             if not attempt.token.acquire(False):
                 assert attempt.error is not None  # written before the token was taken
-                core.end_running(future, attempt.error)
+                core.end_running(self.queue, future, attempt.error)
                 core.lateness_ends(self.queue, attempt.replaces)
                 raise attempt.error
             if not attempt.intime.acquire(False):
@@ -258,7 +260,7 @@ class Plan:
         attempt.late = error
         if attempt.intime.acquire(False):
             count(self.queue, tallies.TIMED_OUT)
-        core.end_running(future, error)
+        core.end_running(self.queue, future, error)
         core.wake_sleepers(self.queue)
         return True
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from ringpool import checks, rate
 from ringpool._core.counts import waiting
+from ringpool._core.record import log_unread
 from ringpool.checks import shown
 from ringpool.errors import JobDropped
 from ringpool.keys import Keys
@@ -18,7 +19,7 @@ from ringpool.shedding import Shedder
 
 logger = logging.getLogger("ringpool")
 
-HOOKS = ("on_start", "on_done", "on_retry", "on_drop")
+HOOKS = ("on_start", "on_done", "on_retry", "on_drop", "on_error")
 
 
 class Settings:
@@ -140,6 +141,13 @@ class Settings:
     def done(self, future: Any) -> None:
         """As a callback of a future."""
         self.call("on_done", future)
+
+    def unread(self, error: BaseException) -> None:
+        """A job has failed, and its future is gone without anybody having looked at its error."""
+        if "on_error" in self.hooks:
+            self.call("on_error", error)
+        else:
+            log_unread(type(error).__name__, error)
 
     def dropped(self, future: Any) -> None:
         """A job ended without having been started, and was not cancelled."""

@@ -104,6 +104,8 @@ class WorkerQueue(Engine):
         on_start, on_done, on_drop: called with the future, on the thread at
             hand; on_retry: with future, error, and seconds until the next
             attempt. What they raise is logged.
+        on_error: called, in place of that log, with the error that nobody has
+            looked at, on the thread that drops the future. It must not wait.
 
     ::
 
@@ -154,6 +156,7 @@ class WorkerQueue(Engine):
         on_done: Callable[[Future[Any]], Any] | None = None,
         on_retry: Callable[[Future[Any], BaseException, float], Any] | None = None,
         on_drop: Callable[[Future[Any]], Any] | None = None,
+        on_error: Callable[[BaseException], Any] | None = None,
     ):
         workers = checks.whole_number("workers", workers, least=1)
         capacity = checks.whole_number("capacity", capacity, least=1)
@@ -175,7 +178,7 @@ class WorkerQueue(Engine):
         settings = Settings(
             retry=retry, timeout=timeout, lanes=lanes, overflow=_overflow_check(overflow), choose=choose,
             shed=shed, rate_limit=rate_limit, stuck_after=stuck_after,
-            hooks=dict(zip(HOOKS, (on_start, on_done, on_retry, on_drop))),
+            hooks=dict(zip(HOOKS, (on_start, on_done, on_retry, on_drop, on_error))),
         )  # fmt: skip
         settings.check_reserves(workers)
         checks.function("worker_init", worker_init)
@@ -209,7 +212,7 @@ class WorkerQueue(Engine):
             idle_ns=-1 if idle is None else int(idle * 1e9),
             late_limit=late,
             sample=sample,
-            reports=bool(report_unread),
+            reports=bool(report_unread) or on_error is not None,
             again=Again,
         )
         lifecycle.watch(self)

@@ -22,7 +22,7 @@ from ringpool import Block, CoDel, Lane, Retry, RetryBudget, WorkerQueue
 
 ZERO = {"0": (0, ValueError), "False": (False, ValueError)}
 OPTIONAL = {name: value for name, value in NOT_WHOLE.items() if name != "None"}
-HOOKS = ("on_start", "on_done", "on_retry", "on_drop", "worker_init", "worker_exit", "rate_limit")
+HOOKS = ("on_start", "on_done", "on_retry", "on_drop", "on_error", "worker_init", "worker_exit", "rate_limit")
 
 
 def give(argument):

@@ -37,7 +37,7 @@ def faults(jobs, books, seen):
         looked_at.setdefault(item, set()).add((state, outcome))
     for job in jobs:
         yield from faults_of(job, looked_at.get(job.item, set()))
-    for what in ("unfinished", "queued", "tombstones", "ready", "running"):
+    for what in ("unfinished", "queued", "tombstones", "ready", "running", "spares"):
         if books[what]:
             yield f"{what}: {books[what]} at the end"
     accepted = sum(job.known == ACCEPTED for job in jobs)

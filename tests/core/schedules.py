@@ -72,6 +72,10 @@ def drawn(seed):
     case["idle_ns"] = draw.choice((-1, 0, 100))
     if case["how"] == STOP_NOW or case["how"] == CANCEL_ALL and not case["by_hand"]:
         case["sleeps"] = draw.random() < 0.3
+    # a job may wait for one put later, which needs what none that waits may hold
+    case["waits"] = not alone and keys == 0 and draw.random() < 0.4
+    case["spares"] = 12 if case["lanes"] > 1 else draw.randint(1, 3)  # to get past what is reserved takes several
+    case["fails"] = not meet and (case["elastic"] or case["waits"]) and draw.random() < 0.3
     if case["sleeps"] or case["delay"] == FOR_EVER:
         case["close_early"] = True  # or nobody would make room
     return case

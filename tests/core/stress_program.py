@@ -29,6 +29,7 @@ def run(stress, seed, how=0, after=None, **case):
     rig = stress.Rig(seed, **case)
     producers, n = case["producers"], case["n"]
     results = {"produce": [None] * producers, "consume": [None] * case["workers"]}
+    results["relieve"] = [None] * rig.spares
     results["meddle"] = [None] * case.get("meddlers", 0)
 
     def do(what, i):
@@ -37,8 +38,8 @@ def run(stress, seed, how=0, after=None, **case):
     threads = {
         what: [threading.Thread(target=do, args=(what, i)) for i in range(len(results[what]))] for what in results
     }
-    others = [*threads["consume"], *threads["meddle"]]
-    if any(case.get(what) for what in ("again", "delay", "holds", "elastic")):
+    others = [*threads["consume"], *threads["relieve"], *threads["meddle"]]
+    if any(case.get(what) for what in ("again", "delay", "holds", "elastic", "waits")):
         others.append(threading.Thread(target=rig.keep_time))
     for thread in others + threads["produce"]:
         thread.start()
@@ -52,7 +53,7 @@ def run(stress, seed, how=0, after=None, **case):
     seen = [one for those in results["meddle"] for one in those]
     faults = list(job_faults.faults([job_faults.Job(*job) for job in jobs], books, seen))
     assert not faults, (seed, faults[:5])
-    taken = results["consume"]
+    taken = results["consume"] + results["relieve"]
     if not how and not case.get("again"):
         assert results["produce"] == [n] * producers, results["produce"]
         assert sum(t[0] for t in taken) == n * producers, taken

@@ -63,6 +63,8 @@ CASES = {
     "again-ready": meddled_with(**AGAIN, ready=True, how=CANCEL_ALL, after=400),
     "elastic": meddled_with(**AGAIN, keys=5, lanes=2, levels=2, elastic=True, idle_ns=20_000),
     "elastic-ready": meddled_with(**AGAIN, ready=True, elastic=True, idle_ns=20_000, how=CANCEL_ALL, after=400),
+    "waits": meddled_with(**AGAIN, waits=True, spares=4, n=500),
+    "waits-elastic": meddled_with(**AGAIN, waits=True, spares=4, fails=True, elastic=True, idle_ns=20_000, n=500),
     "stop-now": meddled_with(**AGAIN, keys=5, how=STOP_NOW, after=400),
     "exit": meddled_with(**AGAIN, how=EXIT, after=400),
 }

@@ -3,7 +3,7 @@
 # here the word and what it guards.
 
 from cpython.object cimport PyObject
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from libcpp cimport bool
 from libcpp.vector cimport vector
 
@@ -96,10 +96,17 @@ cdef extern from "rig.hpp" namespace "ringpool" nogil:
         uint64_t outcome
 
     cdef cppclass Vacancies:
-        Vacancies(uint32_t) except +
+        Vacancies(uint64_t seed, bint fails, uint32_t hirers, bint takers_hire) except +
+        bint starts() noexcept
         void offer() noexcept
         bint take() noexcept
         void hires_no_more() noexcept
+
+    cdef cppclass Reliefs:
+        Reliefs(uint64_t workers) except +
+        Word[uint32_t]* of(int32_t worker) noexcept
+        void put(Word[uint32_t]*) noexcept
+        Word[uint32_t]* take() noexcept
 
     Job* jobs_new(uint64_t n) except +
     void jobs_free(Job*) noexcept
@@ -282,7 +289,8 @@ cdef inline void job_wait(Job* job, uint64_t item, int64_t deadline, vector[Seen
         state = job.word.acquire()
     if not has_ended(state):
         return
-    saw(seen, item, state & (PHASE | FAILED), read(&job.outcome) if state & PHASE == FINISHED else 0)
+    if seen != NULL:
+        saw(seen, item, state & (PHASE | FAILED), read(&job.outcome) if state & PHASE == FINISHED else 0)
     if state & UNREAD:
         word_mark_read(&job.word)
 

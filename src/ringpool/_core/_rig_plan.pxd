@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from ringpool._core._rig_jobs cimport MEDDLERS, PRODUCERS, Job, Vacancies, drawn, job_begin, jobs_free, jobs_new
+from ringpool._core._rig_jobs cimport MEDDLERS, PRODUCERS, Job, Reliefs, Vacancies, drawn, job_begin, jobs_free, jobs_new
 from ringpool._core.core cimport unfinished
 from ringpool._core.layout cimport Core
 from ringpool._core.ring cimport ring_free, ring_open
@@ -21,7 +21,12 @@ cdef struct Plan:               # what the producers submit
     bint sleeps                 # some jobs sleep until they are asked to end
     bint elastic                # workers come and go: they are hired, and leave when idle for long, or one too many
     int64_t idle_ns             # so long
+    bint fails                  # now and then a thread cannot be started
     Vacancies* vacancies        # for them; owned
+    bint waits                  # some jobs wait for others, put later: for no key, and in no lane that could be full
+    uint32_t spares             # that make up for those, at the most
+    Vacancies* spare_vacancies  # for them, who may hire others; owned
+    Reliefs* reliefs            # and for whom each is; owned
     uint32_t least              # workers, which lanes have reserved, and one more
     uint64_t workers            # at the most
     uint64_t lanes              # that such a number may be for
@@ -40,6 +45,11 @@ cdef struct Took:
     uint64_t next_of[64]
 
 
+cdef inline uint32_t spare_threads(Plan* plan) noexcept nogil:
+    # As many as most_spares() may say, when there were to be more workers, and one that is about to come back.
+    return plan.spares + plan.workers + 1 if plan.waits else 0
+
+
 cdef inline Core* rig_open(
     uint64_t capacity, bint ready, uint64_t before_overflow, uint32_t workers, Plan* plan
 ) except NULL:
@@ -54,14 +64,19 @@ cdef inline Core* rig_open(
         del core
         raise MemoryError
     core.ring.bounded = capacity != 0
+    plan.workers = workers
     plan.job = jobs_new(plan.n * plan.producers)
     core.shelf.workers = workers
-    plan.workers = workers
-    plan.vacancies = new Vacancies(plan.producers + plan.meddlers + 2)     # and timekeeper and end
+    plan.vacancies = new Vacancies(plan.seed, plan.fails, plan.producers + plan.meddlers + 2, False)   # timekeeper and end
+    plan.spare_vacancies = new Vacancies(~plan.seed, plan.fails, workers + plan.told, True)    # workers and timekeeper
+    plan.reliefs = new Reliefs(workers + spare_threads(plan))
+    core.max_spares = plan.spares
     _set_up_lanes(core, plan, workers)
     core.max_workers.store(workers)
     core.min_workers.store(1 if plan.elastic else workers)
     core.elastic.store(plan.elastic)
+    core.started.store(0 if plan.elastic else workers)
+    core.reserved.store(0 if plan.elastic else workers)
     core.idle_ns = plan.idle_ns if plan.elastic else -1
     for i in range(plan.n * plan.producers):
         job = &plan.job[i]
@@ -87,7 +102,7 @@ cdef inline void _set_up_lanes(Core* core, Plan* plan, uint32_t workers) except 
     core.shelf.ageing = 1 + drawn(plan.seed, 1 << 32, 4)
     core.shelf.lanes.resize(max(1, plan.lanes))
     for i in range(plan.lanes):
-        if drawn(plan.seed, (1 << 32) + 4 * i + 1, 2):
+        if not plan.waits and drawn(plan.seed, (1 << 32) + 4 * i + 1, 2):
             core.shelf.lanes[i].most = 1 + drawn(plan.seed, (1 << 32) + 4 * i + 2, workers)
         if reserved + 1 < workers and drawn(plan.seed, (1 << 32) + 4 * i + 3, 2):
             core.shelf.lanes[i].reserve = 1
@@ -99,12 +114,18 @@ cdef inline void _set_up_lanes(Core* core, Plan* plan, uint32_t workers) except 
 cdef inline void rig_end(Core* core, Plan* plan) noexcept:
     jobs_free(plan.job)
     del plan.vacancies
+    del plan.spare_vacancies
+    del plan.reliefs
     ring_free(&core.ring)
     del core
 
 
 cdef inline Job* job_of(Plan* plan, uint64_t item) noexcept nogil:
-    return &plan.job[(item - 1) // PRODUCERS * plan.producers + (item - 1) % PRODUCERS]
+    return &plan.job[index_of(plan, item)]
+
+
+cdef inline uint64_t index_of(Plan* plan, uint64_t item) noexcept nogil:
+    return (item - 1) // PRODUCERS * plan.producers + (item - 1) % PRODUCERS
 
 
 cdef inline uint64_t item_of(Plan* plan, uint64_t i) noexcept nogil:
@@ -137,7 +158,7 @@ cdef inline dict rig_books(Core* core):
         "unfinished": unfinished(core),
         "queued": queue_length(core),
         "tombstones": core.unrun.tombstones.load(),
-        "ready": 0, "running": core.shelf.running,
+        "ready": 0, "running": core.shelf.running, "spares": core.spares.load(),
         "ended before they started": core.unrun.cancelled.load() + core.unrun.succeeded.load()
         + core.unrun.failed.load() + core.unrun.dropped.load() + core.unrun.expired.load(),
         "started": core.retired.started, "ran": core.retired.succeeded + core.retired.failed,

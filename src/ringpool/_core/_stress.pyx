@@ -6,20 +6,14 @@ variant of the core. The methods take no GIL while they work, so that
 sanitizers see every access and no lock of the interpreter's orders them.
 """
 
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memset
 from libcpp.vector cimport vector
 
-from ringpool._core._rig cimport (
-    End,
-    rig_close,
-    rig_keep_time,
-    rig_meddle,
-    rig_produce,
-    rig_work,
-)
+from ringpool._core._rig cimport End, rig_close, rig_keep_time, rig_meddle, rig_produce
 from ringpool._core._rig_jobs cimport SET_RESULT, Seen, until_known
-from ringpool._core._rig_plan cimport Plan, Took, rig_books, rig_end, rig_jobs, rig_open
+from ringpool._core._rig_plan cimport Plan, Took, rig_books, rig_end, rig_jobs, rig_open, spare_threads
+from ringpool._core._rig_work cimport rig_spare, rig_work
 from ringpool._core.layout cimport FOREVER, Core, Worker, roster_put
 
 
@@ -32,14 +26,15 @@ cdef class Rig:
 
     cdef Core* core
     cdef Plan plan
-    cdef vector[Worker*] workers        # and behind them one for each meddler
-    cdef int working
+    cdef vector[Worker*] workers        # behind them the spares, and one for each meddler
+    cdef int working                    # how many of these work
+    cdef readonly int spares
 
     def __cinit__(
         self, uint64_t seed, uint64_t capacity, int producers, int workers, uint64_t n, uint64_t keys=0,
         bint ready=False, int meddlers=0, bint planned=False, uint64_t again=0, int64_t delay=0, uint64_t holds=0,
         bint by_hand=True, uint64_t lanes=0, uint64_t levels=1,
-        bint elastic=False, int64_t idle_ns=0,
+        bint elastic=False, int64_t idle_ns=0, bint waits=False, uint32_t spares=0, bint fails=False,
     ):
         memset(&self.plan, 0, sizeof(self.plan))
         self.plan.seed = seed
@@ -57,12 +52,16 @@ cdef class Rig:
         self.plan.acts = SET_RESULT + by_hand
         self.plan.elastic = elastic
         self.plan.idle_ns = idle_ns
-        self.plan.told = again or delay or holds or elastic
+        self.plan.waits = waits
+        self.plan.spares = spares
+        self.plan.fails = fails
+        self.plan.told = again or delay or holds or elastic or waits
         self.core = rig_open(capacity, ready, 64, workers, &self.plan)
-        self.working = workers
-        for i in range(workers + meddlers):
+        self.spares = spare_threads(&self.plan)
+        self.working = workers + self.spares
+        for i in range(self.working + meddlers):
             self.workers.push_back(new Worker())
-            self.workers.back().number = i if i < workers else -1
+            self.workers.back().number = i if i < self.working else -1
             if not roster_put(self.core, self.workers.back()):
                 raise MemoryError
 
@@ -86,6 +85,15 @@ cdef class Rig:
         memset(&took, 0, sizeof(took))
         with nogil:
             rig_work(self.core, self.workers[index], &self.plan, &took)
+        return took.n, took.total, took.broken
+
+    def relieve(self, size_t index):
+        """As a spare, of those behind the workers, whenever one is hired; likewise."""
+        cdef Took took
+        cdef Worker* me = self.workers[self.working - self.spares + index]
+        memset(&took, 0, sizeof(took))
+        with nogil:
+            rig_spare(self.core, me, &self.plan, &took)
         return took.n, took.total, took.broken
 
     def meddle(self, size_t index):

@@ -10,7 +10,6 @@ from ringpool._core.future cimport INLINE, FutureBase, extension_of, future_exte
 from ringpool._core.here cimport calling_thread, keeps_time_of, works_for
 from ringpool._core.jobword cimport OWNED, PENDING
 from ringpool._core.layout cimport FOREVER, NOW, PATIENT, Core, Entry, Waiter, is_sample, now_ns
-from ringpool._core.parking cimport gate_enter, gate_leave, gate_wake_all, gate_wake_one, sleep_until_woken
 from ringpool._core.python cimport (
     Py_DECREF,
     Py_INCREF,
@@ -29,9 +28,18 @@ from ringpool._core.python cimport (
 )
 from ringpool._core.record cimport recycler
 from ringpool._core.resolve cimport sweep
-from ringpool._core.ring cimport CLOSED, FULL, NO_MEMORY, PUT, Put, ring_is_closed, ring_length
+from ringpool._core.ring cimport CLOSED, FULL, NO_MEMORY, PUT, Put, ring_is_closed
+from ringpool._core.room cimport (
+    reader_lags,
+    room_enter,
+    room_give_up_turn,
+    room_leave,
+    room_pass_on,
+    room_sleep,
+    room_wake_all,
+)
 from ringpool._core.shelf cimport queue_put, tell_workers
-from ringpool._core.worker cimport hire, hire_for_queued, make_up_before_sleep
+from ringpool._core.worker cimport hire, hire_for_queued, make_up_meanwhile
 
 
 cdef inline str _shown(object value):
@@ -127,28 +135,23 @@ cdef inline bint is_withdrawn() noexcept:
     return calling_thread().withdrawn != NULL and calling_thread().withdrawn.load() != 0
 
 
-cdef inline bint reader_lags(Core* core) noexcept:
-    # Then it holds producers back: what it has not read counts as not done.
-    return core.reading.relaxed() and ring_length(&core.finished) >= core.keep.relaxed()
-
-
 cdef inline bint _others_make_room(Core* core, bint forever) noexcept:
     # While a worker waits for it, which counts in `stuck`: some may wait for jobs, and a spare runs what is queued.
     if core.stuck.load() >= core.reserved.load():
         return False
-    make_up_before_sleep()
+    make_up_meanwhile()
     return not forever or begin_wait_for_room(core, calling_thread())
 
 
 cdef inline Put put_when_room(Core* core, PyObject* job, Entry* wish, int64_t deadline) except? NO_MEMORY:
-    # First come, first woken.  A newcomer may be faster than who was woken, or
+    # In the order in which they came here (room.pxd).  A newcomer may be faster than who was woken, or
     # every put would be a switch of threads; but only once: then newcomers wait.
     cdef Waiter waiter
     cdef Put put = FULL
-    cdef int woken = 1
-    cdef bint first = False                    # it was woken: back to where it stood, in front
-    cdef bint in_vain = False                  # and somebody else had taken the room
+    cdef bint woken = False, in_time = True, turn
+    cdef bint in_vain = False                  # it was its turn, and somebody else had taken the room
     cdef bint slept = False
+    cdef bint refused = False
     cdef bint mine = works_for(core)           # a worker of this queue waits for itself and its peers
     if keeps_time_of(core):
         return FULL                            # room may be made by what it alone makes due
@@ -159,39 +162,37 @@ cdef inline Put put_when_room(Core* core, PyObject* job, Entry* wish, int64_t de
     try:
         while True:
             if is_withdrawn():
-                if first:
-                    gate_wake_one(&core.room)   # with the wake-up that was its own
+                if woken:
+                    room_give_up_turn(core)
                 return FULL
-            gate_enter(&core.room, &waiter, first)
-            put = put_now(core, job, wish, True)
-            if put == FULL and first and not in_vain:
+            turn = room_enter(core, &waiter, woken)
+            put = put_now(core, job, wish, True) if turn or ring_is_closed(&core.ring) else FULL
+            if put == FULL and woken and turn and not in_vain:
                 in_vain = True
                 core.queueing.add(1)
             # The last worker that could make room may not wait for it.
-            if put != FULL or not woken or (
-                mine and not reader_lags(core) and not _others_make_room(core, deadline == FOREVER)
+            if put == FULL and in_time and mine and not reader_lags(core) and not _others_make_room(
+                core, deadline == FOREVER
             ):
-                gate_leave(&core.room, &waiter)
+                refused = True
+                put = put_now(core, job, wish, True)    # whoever's turn it is
+            if put != FULL or refused or not in_time:
+                if room_leave(core, &waiter):
+                    room_give_up_turn(core)
                 if put == PUT and core.stuck.load():
-                    gate_wake_all(&core.room)   # it may be that last one who still waits, and for nothing now
-                if not woken and put == FULL:
+                    room_wake_all(core)         # it may be that last one who still waits, and for nothing now
+                if not in_time and put == FULL:
                     core.block_timed_out.add(1)
                 return put
             if not slept:
                 slept = True
                 core.blocked.add(1)
-            try:
-                woken = sleep_until_woken(&waiter, deadline)
-            except:
-                gate_leave(&core.room, &waiter)
-                raise
-            if not woken:
-                gate_leave(&core.room, &waiter)
-            first = woken
+            woken = room_sleep(core, &waiter, deadline)
+            in_time = woken or deadline == FOREVER or now_ns() < deadline
     finally:
         if in_vain:
             core.queueing.sub(1)
-            gate_wake_one(&core.room)           # who waited for nothing but our turn
+        room_pass_on(core)                      # who waited for nothing but our turn
         if mine:
             core.stuck.sub(1)
             end_wait(calling_thread())

@@ -17,6 +17,7 @@ from ringpool._core.ring cimport (
     ring_put,
     ring_take,
 )
+from ringpool._core.room cimport room_made, room_wake_all
 from ringpool._core.shelf cimport (
     ANY,
     accepted,
@@ -73,7 +74,7 @@ cdef inline void forget_finished(Core* core) noexcept:
 cdef inline void core_close(Core* core) noexcept nogil:
     ring_close(&core.ring)
     wake_all(&core.idlers)
-    gate_wake_all(&core.room)
+    room_wake_all(core)
     core.clock.parker.unpark()
     tell_if_quiet(core)
 
@@ -116,7 +117,7 @@ cdef inline void tell_if_quiet(Core* core) noexcept nogil:
 cdef inline void has_left(Core* core) noexcept nogil:
     # A job that was delivered, and not run, waits no more: its place is free, and so is its key.
     core.removed.add(1)
-    gate_wake_one(&core.room)
+    room_made(core)
     tell_if_runnable(core)
     let_go_if_drained(core)                     # closed meanwhile
     tell_if_quiet(core)

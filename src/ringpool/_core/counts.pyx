@@ -7,6 +7,7 @@ from cython.operator cimport dereference, preincrement
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libcpp.vector cimport vector
 
+from ringpool._core.core cimport forget_finished
 from ringpool._core.engine cimport Engine, core_of_pool
 from ringpool._core.future cimport FutureBase
 from ringpool._core.jobword cimport CANCELLED, PENDING, PHASE
@@ -321,6 +322,11 @@ def waiting(Engine pool not None):
 def late(Engine pool not None):
     """Jobs whose future has ended before their function."""
     return core_of_pool(pool).late.load()
+
+
+def let_go_of_finished(Engine pool not None):
+    """Drop the finished futures that are kept for a reader: those whose error nobody has read are reported."""
+    forget_finished(core_of_pool(pool))
 
 
 # ---- counting ---------------------------------------------------------------------------------

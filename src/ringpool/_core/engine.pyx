@@ -35,6 +35,7 @@ from ringpool._core.layout cimport (
     Core,
     Extension,
     Objects,
+    Resolving,
     Ring,
     Standing,
     Waiter,
@@ -42,15 +43,10 @@ from ringpool._core.layout cimport (
     gate_begin_anew,
     object_put,
 )
-from ringpool._core.parking cimport deadline_of, gate_enter, gate_leave, gate_wake_all, gate_wake_one, sleep_until_woken
-from ringpool._core.python cimport (
-    Py_DECREF,
-    Py_INCREF,
-    Py_XDECREF,
-    Py_XINCREF,
-    track_late,
-)
+from ringpool._core.parking cimport deadline_of, gate_enter, gate_leave, gate_wake_all, sleep_until_woken
+from ringpool._core.python cimport Py_DECREF, Py_INCREF, Py_XDECREF, Py_XINCREF, track_late
 from ringpool._core.ring cimport ring_close, ring_is_closed, ring_take
+from ringpool._core.room cimport room_made, room_wake_all
 from ringpool._core.shelf cimport ANY, configure_like, take_unstarted, unlock_after_fork
 from ringpool._core.resolve cimport fail, resolve, resolve_later, resolve_queued
 
@@ -225,6 +221,7 @@ cdef class Engine:
         """
         cdef Core* old = self.core
         cdef PyObject* job
+        cdef Resolving* one
         cdef size_t i
         if old == NULL:
             return
@@ -245,14 +242,17 @@ cdef class Engine:
         else:
             old.ring.overflowing.store(0)
         unlock_after_fork(old)
-        while True:
-            job = take_unstarted(old, ANY)
-            if job == NULL:
-                break
+        job = take_unstarted(old, ANY)
+        while job != NULL:
             _fail_after_fork(<FutureBase>job)
             Py_DECREF(job)
+            job = take_unstarted(old, ANY)
         # What a thread of the parent's had claimed and not published never comes.
         old.ring.head.store(old.ring.tail.load() & ~CLOSED_BIT)
+        one = old.resolving
+        while one != NULL:
+            _fail_after_fork(<FutureBase>one.job)
+            one = one.next
         for i in range(old.roster.size()):
             if old.roster[i] != this_worker():
                 _fail_with_its_worker(old.roster[i])
@@ -321,7 +321,7 @@ cdef class Engine:
             if job == NULL:
                 tell_if_quiet(core)
                 return None
-            gate_wake_one(&core.room)
+            room_made(core)
             state = future_lock(<FutureBase>job)
             if state & PHASE == PENDING and not _copy_call(<FutureBase>job, call):
                 future_unlock(<FutureBase>job, state)
@@ -371,9 +371,9 @@ cdef class Engine:
 cdef PyObject* _take_finished(Core* core) noexcept:
     cdef PyObject* job = <PyObject*>ring_take(&core.finished)
     if job != NULL and core.stuck.load():
-        gate_wake_all(&core.room)   # a worker that waits for the reader must look again, whoever takes the room
+        room_wake_all(core)     # a worker that waits for the reader must look again, whoever takes the room
     elif job != NULL:
-        gate_wake_one(&core.room)
+        room_made(core)
     return job
 
 
@@ -460,9 +460,8 @@ cdef _fail_after_fork(FutureBase job):
 
 # ---- the collector ---------------------------------------------------------------------------
 #
-# A queued job is no garbage: a worker will run it, whoever else has gone.  So
-# the queue itself is a root, and what the pool object owns are the finished
-# futures that wait for a reader.
+# A queued job is no garbage: a worker will run it, whoever else has gone.  So the queue itself is a
+# root, and what the pool object owns are the finished futures that wait for a reader.
 
 cdef traverseproc inherited_traverse
 

@@ -20,8 +20,9 @@ cdef bint is_hiring_for(Core* core) noexcept:
 
 
 cdef bint may_run_here(Core* core) noexcept:
-    # May the calling thread run jobs of this pool in place of a wait for them?
-    return this_thread().core == core or (this_thread().hiring == core and not core.started.load())
+    # May the calling thread run jobs of this pool in place of a wait for them?  Not the timekeeper: no state of a
+    # worker's is there, and no time would pass meanwhile.
+    return (this_thread().core == core and not keeps_time_of(core)) or (this_thread().hiring == core and not core.started.load())
 
 
 cdef bint works_for(Core* core) noexcept:

@@ -77,6 +77,7 @@ struct Waiter {
     Parker parker;
     Waiter *next = nullptr;
     bool listed = false;            // under the gate's lock
+    std::uint64_t ticket = 0;       // of who waits for room: its place
 };
 
 // Threads that wait for one kind of event, first come first woken.
@@ -84,6 +85,8 @@ struct Gate {
     Mutex lock;
     Waiter *first = nullptr, *last = nullptr;
     Word<std::uint32_t> count;      // listed waiters; moved under lock, read without
+    std::uint64_t tickets = 0;      // of who waits for room (room.pxd): given so far
+    std::uint32_t woken = 0;        // and how many are on the way, to look
 };
 
 // In a forked child: whoever was in there is not here.
@@ -120,6 +123,12 @@ struct Held {
 struct Standing {
     struct _object *job = nullptr;
     const Standing *outer = nullptr;
+};
+
+// On the stack of whoever has taken a job to end it without a run: in a forked child it is lost with his thread.
+struct Resolving {
+    struct _object *job = nullptr;
+    Resolving *next = nullptr;
 };
 
 struct alignas(LINE) Worker {
@@ -325,6 +334,7 @@ struct Core {
     Word<std::uint32_t> short_of_spares;    // one was wanted when there were so many, and it was said
     Mutex roster_lock;
     std::vector<Worker *> roster;   // owned; under roster_lock
+    Resolving *resolving = nullptr; // likewise
     struct { std::uint64_t taken = 0, started = 0, succeeded = 0, failed = 0, again = 0, spins = 0, spin_hits = 0;
              std::int64_t alive_ns = 0, slept_ns = 0, fresh = 0; Times waits, runs; } retired; // sums of those erased from it
     Looks looks;                    // at the ring, of who asked since when a job waits
@@ -377,6 +387,18 @@ inline bool roster_put(Core *core, Worker *worker) noexcept {
     std::lock_guard<Mutex> hold(core->roster_lock);
     try { core->roster.push_back(worker); return true; }
     catch (...) { return false; }
+}
+
+inline void resolving_put(Core *core, Resolving *one) noexcept {
+    std::lock_guard<Mutex> hold(core->roster_lock);
+    one->next = core->resolving;
+    core->resolving = one;
+}
+inline void resolving_drop(Core *core, Resolving *one) noexcept {
+    std::lock_guard<Mutex> hold(core->roster_lock);
+    Resolving **place = &core->resolving;
+    while (*place != one) place = &(*place)->next;
+    *place = one->next;
 }
 
 // Ends the worker; what it has counted stays counted.

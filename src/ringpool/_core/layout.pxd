@@ -66,12 +66,15 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         Parker parker
         Waiter* next
         bint listed
+        uint64_t ticket
 
     cdef cppclass Gate:
         Mutex lock
         Waiter* first
         Waiter* last
         Word[uint32_t] count
+        uint64_t tickets
+        uint32_t woken
 
     cdef cppclass Entry:
         PyObject* job
@@ -182,6 +185,10 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
     cdef cppclass Standing:
         PyObject* job
         const Standing* outer
+
+    cdef cppclass Resolving:
+        PyObject* job
+        Resolving* next
 
     cdef cppclass Worker:
         Worker() except +
@@ -341,6 +348,7 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
         Word[uint32_t] short_of_spares
         Mutex roster_lock
         Roster roster
+        Resolving* resolving
         Retired retired
         Looks looks
         Word[uint32_t] stop_asked
@@ -389,6 +397,8 @@ cdef extern from "layout.hpp" namespace "ringpool" nogil:
     bint has_spare_processor(Core*) noexcept
     Core* core_of(Unrun*) noexcept
     bint roster_put(Core*, Worker*) noexcept
+    void resolving_put(Core*, Resolving*) noexcept
+    void resolving_drop(Core*, Resolving*) noexcept
     void roster_retire(Core*, Worker*) noexcept
     Here& this_thread() noexcept
 

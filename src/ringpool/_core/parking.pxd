@@ -15,7 +15,7 @@
 #   worker,       F1 searching -= 1
 #   found work    F2 was the last and more is ready -> P3
 #
-# Users' threads wait in gates (for room, for a result, for the end) with the
+# Users' threads wait in gates (for a result, for the end; for room: room.pxd) with the
 # same shape: enlist, look again, sleep; and whoever makes the change looks at
 # the gate's count after it.
 
@@ -121,17 +121,10 @@ cdef inline bint unlist_idle(Idlers* idlers, Worker* worker) noexcept nogil:
 
 # ---- users' threads ----------------------------------------------------------
 
-cdef inline void gate_enter(Gate* gate, Waiter* waiter, bint first=False) noexcept nogil:
-    # At the end; or first, who was woken and has to wait on.
+cdef inline void gate_enter(Gate* gate, Waiter* waiter) noexcept nogil:
     gate.lock.lock()
     waiter.next = NULL
     waiter.listed = True
-    if first and gate.first != NULL:
-        waiter.next = gate.first
-        gate.first = waiter
-        gate.count.add(1)
-        gate.lock.unlock()
-        return
     if gate.last != NULL:
         gate.last.next = waiter
     else:
@@ -147,7 +140,7 @@ cdef inline void gate_leave(Gate* gate, Waiter* waiter) noexcept nogil:
     # die, and pass the wake-up on, since it may have been the only one.
     gate.lock.lock()
     if waiter.listed:
-        _unlist_waiter(gate, waiter)
+        unlist_waiter(gate, waiter)
         gate.lock.unlock()
         return
     gate.lock.unlock()
@@ -188,7 +181,7 @@ cdef inline void gate_wake_this(Gate* gate, Waiter** place) noexcept nogil:
     gate.lock.lock()
     waiter = place[0]
     if waiter != NULL and waiter.listed:
-        _unlist_waiter(gate, waiter)
+        unlist_waiter(gate, waiter)
     else:
         waiter = NULL
     gate.lock.unlock()
@@ -196,7 +189,7 @@ cdef inline void gate_wake_this(Gate* gate, Waiter** place) noexcept nogil:
         waiter.parker.unpark()
 
 
-cdef inline void _unlist_waiter(Gate* gate, Waiter* waiter) noexcept nogil:
+cdef inline void unlist_waiter(Gate* gate, Waiter* waiter) noexcept nogil:
     # Under the gate's lock.
     cdef Waiter* other = gate.first
     cdef Waiter* before = NULL
@@ -221,25 +214,28 @@ cdef inline void _unlist_first(Gate* gate, Waiter* waiter) noexcept nogil:
     gate.count.sub(1)
 
 
+cdef inline bint sleep_a_while(Waiter* waiter, int64_t deadline, bint may_look_out=False) noexcept:
+    # Whether it was woken; else `deadline` has passed, or the main thread is to run signal handlers.
+    cdef bint woken
+    cdef int64_t until = deadline
+    if on_main_thread():
+        until = now_ns() + SIGNAL_CHECK_NS
+        if deadline != FOREVER and deadline < until:
+            until = deadline
+    with nogil:
+        woken = waiter.parker.park_until(until, &this_thread().patience if may_look_out else NULL)
+    return woken
+
+
 cdef inline int sleep_until_woken(Waiter* waiter, int64_t deadline, bint may_look_out=False) except -1:
     # 1: woken; 0: `deadline` (now_ns, or FOREVER) passed first; -1: a signal
     # handler raised.  In the last two cases the waiter may still be listed.
     # The main thread wakes now and then to run signal handlers: a condition
     # variable does not return on a signal.
-    cdef bint woken
-    cdef bint watch = on_main_thread()
-    cdef int64_t until
     while True:
-        until = deadline
-        if watch:
-            until = now_ns() + SIGNAL_CHECK_NS
-            if deadline != FOREVER and deadline < until:
-                until = deadline
-        with nogil:
-            woken = waiter.parker.park_until(until, &this_thread().patience if may_look_out else NULL)
-        if woken:
+        if sleep_a_while(waiter, deadline, may_look_out):
             return 1
-        if watch:
+        if on_main_thread():
             PyErr_CheckSignals()
         if deadline != FOREVER and now_ns() >= deadline:
             return 0

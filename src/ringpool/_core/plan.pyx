@@ -1,11 +1,9 @@
 """What a face may do with a job that has a plan, or with one that found no room."""
 
-from concurrent.futures import InvalidStateError
-
 from cpython.object cimport PyObject, PyTypeObject
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
-from ringpool._core.admission cimport enter, enter_and_hire, make_job, put_when_room, reader_lags as core_reader_lags
+from ringpool._core.admission cimport enter, enter_and_hire, make_job, put_when_room
 from ringpool._core.core cimport deliver, tell_if_quiet
 from ringpool._core.deadlock cimport serve_in, set_repeats
 from ringpool._core.engine cimport Engine, core_of_pool
@@ -15,16 +13,30 @@ from ringpool._core.future cimport (
     future_extension,
     future_lock,
     future_run_callbacks,
+    future_settle,
     future_start,
     future_unlock,
     is_planned,
 )
 from ringpool._core.here cimport run_in_place, this_core, this_worker, works_for
-from ringpool._core.jobword cimport DROPPED, EXPIRED, FAILED, PENDING, PHASE, UNREAD
-from ringpool._core.layout cimport Core, Entry, Extension, Waiter, Worker, now_ns, roster_put, roster_retire
+from ringpool._core.jobword cimport DROPPED, EXPIRED, FAILED, FINISHED, PENDING, PHASE, RUNNING, UNREAD
+from ringpool._core.layout cimport (
+    Core,
+    Entry,
+    Extension,
+    Resolving,
+    Waiter,
+    Worker,
+    now_ns,
+    resolving_drop,
+    resolving_put,
+    roster_put,
+    roster_retire,
+)
 from ringpool._core.parking cimport gate_enter, gate_leave, gate_wake_all, sleep_until_woken, wake_all
 from ringpool._core.python cimport Py_DECREF, Py_INCREF, current_thread_state, ident_of_this_thread
 from ringpool._core.ring cimport CLOSED, PUT, Put, ring_is_closed
+from ringpool._core.room cimport reader_lags as core_reader_lags
 from ringpool._core.shelf cimport (
     OLDEST,
     absorb,
@@ -36,7 +48,7 @@ from ringpool._core.shelf cimport (
     tell_workers,
 )
 from ringpool._core.planned cimport come_again
-from ringpool._core.resolve cimport settle_unrun
+from ringpool._core.resolve cimport resolve, settle_unrun
 from ringpool._core.worker cimport hire_for_queued, make_up_for_waits
 
 from ringpool._core.engine import call_of
@@ -191,11 +203,20 @@ def drop_oldest(Engine pool not None, uint32_t lane, error):
     """
     cdef Core* core = core_of_pool(pool)
     cdef PyObject* job = take_unstarted(core, OLDEST, lane)
+    cdef Resolving one
     if job == NULL:
         return None, False, None
     future = <object>job
-    call = call_of(future)
-    ended = settle_unrun(<FutureBase>job, error, DROPPED)
+    one.job = job
+    resolving_put(core, &one)
+    try:
+        call = call_of(future)
+        ended = settle_unrun(<FutureBase>job, error, DROPPED)
+    except BaseException:
+        resolve(core, job, None)                # nobody else has it
+        raise
+    finally:
+        resolving_drop(core, &one)
     core.unrun.tombstones.sub(1)
     deliver(core, job)
     core.removed.add(1)
@@ -280,9 +301,9 @@ def run_unqueued(Engine pool not None, FutureBase future not None):
 
 # ---- while it waits ---------------------------------------------------------------------
 
-def end_unstarted(FutureBase future not None, error, bint expired):
-    """End a job that has not started; False: it has started or ended."""
-    return settle_unrun(future, error, EXPIRED if expired else 0)
+def end_unstarted(Engine pool not None, FutureBase future not None, error, bint expired):
+    """End a job that waits; False: it does not. If it has not *expired* it has failed, and its error is to be read."""
+    return settle_unrun(future, error, EXPIRED if expired else core_of_pool(pool).failed_flags)
 
 
 def change_level(Engine pool not None, FutureBase future not None, int32_t level):
@@ -327,12 +348,19 @@ def wake_sleepers(Engine pool not None):
     gate_wake_all(&core_of_pool(pool).sleepers)
 
 
-def end_running(FutureBase future not None, error):
-    """End a running job's future with *error* while its function goes on; False: it has ended, or does not run."""
-    try:
-        future.set_exception(error)
-    except InvalidStateError:
+def end_running(Engine pool not None, FutureBase future not None, error):
+    """
+    End a future that no worker will with *error*, which is to be read as that of any job; False: it has ended.
+
+    Of a job whose function goes on, or of one that is served.
+    """
+    Py_INCREF(<PyObject*>error)
+    if not future_settle(
+        future, 1 << PENDING | 1 << RUNNING, FINISHED | core_of_pool(pool).failed_flags, <PyObject*>error
+    ):
+        Py_DECREF(<PyObject*>error)
         return False
+    future_run_callbacks(future)
     return True
 
 

@@ -18,9 +18,9 @@ from ringpool._core.future cimport (
 )
 from ringpool._core.jobword cimport CANCELLED_AND_NOTIFIED, DROPPED, EXPIRED, PENDING, PHASE, has_ended
 from ringpool._core.layout cimport Core, Entry, Held, Worker, now_ns
-from ringpool._core.parking cimport gate_wake_one
 from ringpool._core.python cimport Py_DECREF, Py_INCREF, Py_XINCREF
 from ringpool._core.resolve cimport resolve, settle_unrun
+from ringpool._core.room cimport room_made
 from ringpool._core.run cimport run_started
 from ringpool._core.shelf cimport shelf_come_again, shelf_put_back, shelf_put_down, shelf_take_out
 
@@ -48,8 +48,11 @@ cdef void run_planned(Core* core, Worker* me, PyObject* job) noexcept:
             return
         core.shelf.judging.sub(1)               # until now it took a place in the queue
     if core.stop_asked.load():
+        outer = me.holds
+        me.holds = job
         _cancel(<FutureBase>job)                # taken before the purge, and not started
-    gate_wake_one(&core.room)
+        me.holds = outer
+    room_made(core)
     me.delay = -1
     if is_planned(<FutureBase>job):
         extension_of(<FutureBase>job).wish.since = place.since

@@ -105,15 +105,25 @@ inline void give_back_exception(PyObject *error) noexcept {
 
 // May an exception be shown?  Not when the collector has begun to take it apart:
 // the interpreter's own str() of one without its arguments reads a NULL.  With
-// all that it refers to, since a traceback shows that too; a group, or a chain
-// that is very long, is not looked through.
-inline bool may_be_shown(PyObject *error, int depth = 32) noexcept {
+// all that it refers to, since a traceback shows that too, up to `left` errors:
+// of more than that nothing is shown.
+inline bool may_be_shown(PyObject *error, int &left) noexcept {
     if (error == nullptr) return true;
-    if (depth == 0 || !PyExceptionInstance_Check(error)) return false;
+    if (left-- <= 0 || !PyExceptionInstance_Check(error)) return false;
     auto *base = reinterpret_cast<PyBaseExceptionObject *>(error);
-    return base->args != nullptr
-        && !PyType_IsSubtype(Py_TYPE(error), reinterpret_cast<PyTypeObject *>(PyExc_BaseExceptionGroup))
-        && may_be_shown(base->cause, depth - 1) && may_be_shown(base->context, depth - 1);
+    if (base->args == nullptr || !may_be_shown(base->cause, left)) return false;
+    if (base->context != base->cause && !may_be_shown(base->context, left)) return false;
+    if (!PyType_IsSubtype(Py_TYPE(error), reinterpret_cast<PyTypeObject *>(PyExc_BaseExceptionGroup))) return true;
+    auto *group = reinterpret_cast<PyBaseExceptionGroupObject *>(error);
+    if (group->msg == nullptr || group->excs == nullptr || !PyTuple_Check(group->excs)) return false;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(group->excs); i++)
+        if (!may_be_shown(PyTuple_GET_ITEM(group->excs, i), left)) return false;
+    return true;
+}
+
+inline bool may_be_shown(PyObject *error) noexcept {
+    int left = 100;
+    return may_be_shown(error, left);
 }
 
 // ---- objects ------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """The job record as an object of the interpreter's: how it ends, comes back, and is seen by the collector."""
 
 import logging
+import sys
 
 from cpython.object cimport PyObject, PyTypeObject, destructor, inquiry, traverseproc, visitproc
 from libc.stdint cimport uint32_t
@@ -94,10 +95,23 @@ cdef void _report_unread(FutureBase self, bint shown) noexcept:
     # At its end.  The record itself must not get a new reference.
     kind = type(<object>self.outcome).__name__
     error = <object>self.outcome if shown else None
+    told = None
     try:
-        logger.error("a job failed and nobody looked at its error: %s", kind, exc_info=error)
+        if shown and dict_slot(<PyObject*>self) != NULL:
+            told = (<dict>dict_slot(<PyObject*>self)).get("_on_error")
+        if told is not None:
+            told(error)
+        else:
+            log_unread(kind, error)
     except BaseException:
         pass                        # a handler of the user's, or the interpreter has ended
+
+
+def log_unread(str kind, error):
+    """What is done of an error that nobody has looked at, where its future has no ``_on_error``."""
+    if sys.is_finalizing():
+        kind, error = kind if error is None else f"{kind}: {error}", None      # no traceback can be written any more
+    logger.error("a job failed and nobody looked at its error: %s", kind, exc_info=error)
 
 
 cdef PyMethodDef RESULT

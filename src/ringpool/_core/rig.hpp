@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <vector>
 
 #include "layout.hpp"
@@ -73,9 +74,15 @@ inline std::uint64_t drawn(std::uint64_t seed, std::uint64_t what, std::uint64_t
 class Vacancies {
     static constexpr std::uint32_t HIRER = std::uint32_t(1) << 16;
     Word<std::uint32_t> word;           // how many may hire, and below how many are hired and have not begun
+    Word<std::uint64_t> offers;
+    const std::uint64_t seed;
+    const bool fails;                   // now and then no thread can be started
+    const std::uint32_t taker;          // what whoever takes one adds: HIRER, if it may hire in turn
 public:
-    explicit Vacancies(std::uint32_t hirers) { word.set(hirers * HIRER); }
-    void offer() noexcept {
+    Vacancies(std::uint64_t seed, bool fails, std::uint32_t hirers, bool takers_hire)
+        : seed(seed), fails(fails), taker(takers_hire ? HIRER : 0) { word.set(hirers * HIRER); }
+    bool starts() noexcept { return !fails || drawn(seed, (std::uint64_t(1) << 34) + offers.add(1), 4) != 0; }
+    void offer() noexcept {             // of a thread that starts
         word.add(1);
         somebody_came(&word);
     }
@@ -88,8 +95,35 @@ public:
             std::uint32_t now = word.load();
             if (now == 0) return false;
             if (now % HIRER == 0) await_somebody(&word);
-            else if (word.cas(now, now - 1)) return true;
+            else if (word.cas(now, now - 1 + taker)) return true;
         }
+    }
+};
+
+// For whom spares are hired: each worker's word that says that it has one, or nobody's.
+class Reliefs {
+    Mutex lock;
+    std::vector<Word<std::uint32_t> *> wanted;
+    std::deque<Word<std::uint32_t>> words;
+public:
+    explicit Reliefs(std::uint64_t workers) : words(workers) {}
+    Word<std::uint32_t> *of(std::int32_t worker) noexcept { return &words[worker]; }
+    void put(Word<std::uint32_t> *has_spare) {
+        lock.lock();
+        if (has_spare == nullptr) {
+            words.emplace_back();
+            has_spare = &words.back();
+            has_spare->store(1);
+        }
+        wanted.push_back(has_spare);
+        lock.unlock();
+    }
+    Word<std::uint32_t> *take() noexcept {
+        lock.lock();
+        Word<std::uint32_t> *has_spare = wanted.back();
+        wanted.pop_back();
+        lock.unlock();
+        return has_spare;
     }
 };
 

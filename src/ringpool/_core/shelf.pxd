@@ -325,9 +325,10 @@ cdef inline bint work_ready(Core* core) noexcept nogil:
 
 
 cdef inline bint all_taken(Core* core) noexcept nogil:
-    # Of a closed queue: can nothing come any more, save from jobs that run?
+    # Of a closed queue: can nothing come any more, save from jobs that run, and these on workers
+    # that look again?  Not on a spare, nor on who has submitted its job.
     cdef bint empty
-    if not ring_is_drained(&core.ring) or core.outside.load():
+    if not ring_is_drained(&core.ring) or core.outside.load() or core.spares.load():
         return False
     if not core.planned.load():
         return True

@@ -83,9 +83,9 @@ cdef class TimekeeperMain:
         if core.elastic.load() and work_ready(core):
             # Of the workers there may be, some have left, and the others may be busy.
             hire_for_queued(core, self.initializer, self.finalizer, self.threads, self.prefix)
-        make_up_for_waits(core, self.initializer, self.finalizer, self.threads, self.prefix)
+        cdef bint made_up = make_up_for_waits(core, self.initializer, self.finalizer, self.threads, self.prefix)
         _call_due(core, now)
-        return shelf_next_due(core)
+        return shelf_next_due(core) if made_up else now_ns() + SOON_NS
 
 
 cdef bint _has_calls(Core* core) noexcept:

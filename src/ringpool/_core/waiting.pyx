@@ -23,6 +23,7 @@ from ringpool._core.future cimport (
 )
 from ringpool._core.here cimport (
     calling_thread,
+    keeps_time_of,
     may_run_here,
     run_on_top,
     run_planned_on_top,
@@ -30,9 +31,10 @@ from ringpool._core.here cimport (
     works_for,
 )
 from ringpool._core.jobword cimport CANCELLED, PENDING, PHASE, RUNNING
-from ringpool._core.layout cimport Core, Here, Objects, Standing, Worker, object_put, roster_put, roster_retire
+from ringpool._core.layout cimport Core, Here, Objects, Standing, Worker, now_ns, object_put, roster_put, roster_retire
 from ringpool._core.python cimport Py_DECREF, Py_XDECREF, Py_XINCREF, current_thread_state
 from ringpool._core.shelf cimport take_nested
+from ringpool._core.spares cimport end_to_wait
 from ringpool._core.worker cimport hire_spare, tell_of_no_spare, wait_for_others
 
 from ringpool._core.future import set_worker_hooks
@@ -49,7 +51,7 @@ cdef object refusal = None
 
 def refuse_waits_with(function):
     """
-    *function* makes the error of a wait that could never end: of "cycle", "lane" or "workers" and a list.
+    *function* makes the error of a wait that could never end: of "cycle", "lane", "workers" or "clock" and a list.
 
     Of a cycle it is who waits for the next, to one that was there before. Behind
     a None stands who holds the key of the one before it, behind two who holds a
@@ -83,6 +85,8 @@ def before_wait(FutureBase job, bint forever, list among=None):
     cdef Objects path
     if core == NULL:
         return False
+    if forever and among is None and keeps_time_of(core) and _is_to_come(core, job):
+        raise refusal("clock", [_function_of(job)])
     works = works_for(core)
     several = among is not None and (not among or _are_several(job, among, others))
     if not several and _run_here(core, here, job, works, forever):
@@ -146,6 +150,13 @@ cdef bint _run_one_here(
         if _run_here(core, here, <FutureBase>others[i], works, forever):
             return True
     return False
+
+
+cdef bint _is_to_come(Core* core, FutureBase job) noexcept:
+    # Only the timekeeper makes it due.
+    return job.unrun == &core.unrun and _is_pending(job) and is_planned(job) and (
+        extension_of(job).wish.due > now_ns()
+    )
 
 
 cdef bint _is_pending(FutureBase job) noexcept:
@@ -232,7 +243,11 @@ def before_item_wait():
     cdef Core* core = calling_thread().core
     if core == NULL or not works_for(core):
         return False
-    wait_for_others()
+    try:
+        wait_for_others()
+    except BaseException:
+        after_wait()
+        raise
     return True
 
 
@@ -241,14 +256,20 @@ def after_wait():
     cdef Here* here = calling_thread()
     end_wait(here)
     if works_for(here.core):
-        here.core.roster_lock.lock()
-        seat_of_this_thread().waits_in = NULL
-        here.core.roster_lock.unlock()
+        end_to_wait(here.core, seat_of_this_thread())
 
 
 def before_a_foreign_wait(FutureBase job):
-    """Called by a thread before it waits for a job in the standard library's way."""
-    if not hire_spare(job):
+    """
+    Called by a thread before it waits for a job in the standard library's way, each time that it asks for what that
+    takes: also when it gives back the job's condition, so a thread that cannot be started is no error here.
+    """
+    cdef bint hired = False
+    try:
+        hired = hire_spare(job)
+    except Exception:
+        pass
+    if not hired:
         tell_of_no_spare()
 
 

@@ -10,10 +10,11 @@ from libc.stdint cimport int64_t, uint32_t
 from ringpool._core.core cimport deliver, tell_if_quiet
 from ringpool._core.future cimport FutureBase, future_run_callbacks, future_start
 from ringpool._core.layout cimport Core, Here, Worker, now_ns, relax
-from ringpool._core.parking cimport gate_wake_all, gate_wake_one, list_idle, unlist_idle, wake_all
+from ringpool._core.parking cimport gate_wake_all, list_idle, unlist_idle, wake_all
 from ringpool._core.python cimport Py_DECREF, interpreter_calls
 from ringpool._core.planned cimport run_planned
 from ringpool._core.ring cimport ring_is_closed, ring_is_drained
+from ringpool._core.room cimport room_made
 from ringpool._core.run cimport run_started
 from ringpool._core.seats cimport leave_drained, leave_seat, may_idle_until, take_seat
 from ringpool._core.shelf cimport all_taken, has_drained, let_go_if_drained, take_next, tell_workers, work_ready
@@ -27,7 +28,7 @@ cdef inline void run_taken(Core* core, Worker* me, PyObject* job) noexcept:
     if core.planned.relaxed() and me.place.job != NULL:
         run_planned(core, me, job)
         return
-    gate_wake_one(&core.room)
+    room_made(core)
     if not future_start(<FutureBase>job):
         core.unrun.tombstones.sub(1)
         deliver(core, job)
@@ -60,7 +61,7 @@ cdef inline bint work(Core* core, Worker* me, object safe_point) noexcept:
             if core.idlers.searching.sub(1) == 1 and work_ready(core):
                 tell_workers(core)
                 me.holds = job                  # while Python code runs, which may fork
-                make_up_before_sleep()          # those who made nobody, since we were looking, saw no more than this job
+                make_up_meanwhile()             # those who made nobody, since we were looking, saw no more than this job
                 me.holds = NULL
             while job != NULL:
                 run_taken(core, me, job)
@@ -137,7 +138,6 @@ cdef inline void work_as_spare(Core* core, Worker* me, object safe_point) noexce
         run_taken(core, me, job)
         call_quietly(safe_point)
         job = take_next(core, &me.place)
-    let_go_if_drained(core)                 # likewise
     tell_if_quiet(core)
 
 
@@ -151,7 +151,8 @@ cdef inline void call_quietly(object function) noexcept:
 cdef int hire(Core* core, object initializer, object finalizer, set threads, object name) except -1
 cdef hire_for_queued(Core* core, initializer, finalizer, set threads, name)
 cdef bint hire_spare(FutureBase job) except -1
-cdef void wait_for_others() noexcept
+cdef int wait_for_others() except -1
 cdef tell_of_no_spare()
-cdef void make_up_for_waits(Core* core, initializer, finalizer, set threads, prefix) noexcept
+cdef bint make_up_for_waits(Core* core, initializer, finalizer, set threads, prefix) noexcept
 cdef void make_up_before_sleep() noexcept
+cdef void make_up_meanwhile() noexcept

@@ -1,10 +1,12 @@
 """The workers' threads: how they start, what they run, when they leave. Their loop: worker.pxd."""
 
 import contextvars
+import functools
 import logging
 import os
 import sys
 import threading
+import time
 from concurrent.futures.thread import BrokenThreadPool
 
 from cpython.object cimport PyObject
@@ -13,7 +15,6 @@ from libc.stdint cimport int32_t, uint32_t
 from ringpool._core.core cimport core_close, core_release
 from ringpool._core.future cimport FutureBase, is_served_by
 from ringpool._core.here cimport calling_thread, works_for
-from ringpool._core.jobword cimport PENDING, PHASE
 from ringpool._core.layout cimport (
     FOREVER,
     Core,
@@ -30,8 +31,21 @@ from ringpool._core.parking cimport gate_enter, gate_leave, gate_wake_all, sleep
 from ringpool._core.python cimport Py_DECREF, Py_INCREF, Py_XINCREF, current_thread_state, ident_of_this_thread
 from ringpool._core.seats cimport ENOUGH, RESERVED, Hiring, reserve_seat
 from ringpool._core.shelf cimport allow_workers, work_ready
+from ringpool._core.spares cimport (
+    FOR_ALL,
+    NO_MORE,
+    NONE_NEEDED,
+    Relief,
+    begin_to_wait,
+    give_up_spares,
+    most_spares,
+    relieve,
+    reserve_spares,
+    spare_may_leave,
+)
 
 from ringpool._core.resolve cimport resolve_queued
+from ringpool._core.room cimport room_wake_all
 from ringpool._core.run cimport fresh_context
 
 cdef enum:
@@ -108,12 +122,12 @@ cdef class WorkerMain:
             self._leave()
         elif self.spare_of is None:
             self.core.gone.add(1)
+            make_up_at_last(self)           # it counted as one who looks for work
         else:
             roster_retire(self.core, self.worker)
-            self.core.spares.sub(1)
+            give_up_spares(self.core, 1)
             _wake_who_waits_for_room(self.core)
-            allow_workers(self.core, 0, 0, 0)
-            make_up_for_waits(self.core, self.initializer, self.finalizer, self.threads, self.prefix)
+            make_up_at_last(self)
         calling_thread().core = NULL
         calling_thread().main = NULL
         calling_thread().seat = NULL
@@ -128,15 +142,16 @@ cdef class WorkerMain:
         _wake_who_waits_for_room(self.core)
         if work_ready(self.core):
             hire_for_queued(self.core, self.initializer, self.finalizer, self.threads, self.prefix)
-            # Where there are no places more, since the queue has been resized: those that stay may wait for just this.
-            make_up_for_waits(self.core, self.initializer, self.finalizer, self.threads, self.prefix)
+        # Where there are no places more, since the queue has been resized: those that stay may wait for just what
+        # is there, also for what is set aside.
+        make_up_at_last(self)
         gate_wake_all(&self.core.quiet)
 
 
 cdef void _wake_who_waits_for_room(Core* core) noexcept:
     # To look again: they may be all that are left.
     if core.stuck.load():
-        gate_wake_all(&core.room)
+        room_wake_all(core)
 
 
 cdef void _be_seated(Core* core, Worker* me, bint seated) noexcept:
@@ -167,17 +182,9 @@ cdef void _number(Core* core, Worker* me, int32_t number) noexcept:
 
 
 cdef _work_as_spare(WorkerMain self):
-    # Whoever waits puts a job and then looks at has_spare; we clear it and then
-    # look at the ring: one of us sees the other.
-    cdef uint32_t expected = 0
-    while True:
+    work_as_spare(self.core, self.worker, safe_point)
+    while not spare_may_leave(self.core, &self.spare_of.has_spare):
         work_as_spare(self.core, self.worker, safe_point)
-        self.spare_of.has_spare.store(0)
-        if not work_ready(self.core):
-            return
-        expected = 0
-        if not self.spare_of.has_spare.cas(expected, 1):
-            return                          # it has hired another one already
 
 
 # Entering a Python function serves what the interpreter wants of a thread; a
@@ -258,58 +265,37 @@ cdef hire_for_queued(Core* core, initializer, finalizer, set threads, name):
 cdef bint hire_spare(FutureBase job) except -1:
     # By a worker before it waits, in a way we cannot serve in place, for a job of
     # its own pool: one more worker empties the queue and leaves.  False: there are
-    # as many as there may be, and none is hired.  For a job that runs none is, but
-    # it may come again, to be found when it is due: this worker counts as one that
-    # waits.
+    # as many as there may be, and none is hired.
     cdef Core* core = calling_thread().core
     cdef WorkerMain mine
-    cdef uint32_t expected = 0
     cdef bint ours
+    cdef Relief relief
     if core == NULL or not works_for(core):
         return True
     ours = job.unrun == &core.unrun
     if not ours and not is_served_by(job, core):
         return True
-    mine = _begin_to_wait(core)
-    if core.idlers.count.load() and (work_ready(core) or core.shelf.lanes.size() == 1):
-        return True                         # an idle worker has been woken, or will be; none is set aside
-    if job.state.load() & PHASE != PENDING:
-        make_up_for_waits(core, mine.initializer, mine.finalizer, mine.threads, mine.prefix)
-        return core.spares.load() < _most_spares(core)
-    if not ours and not work_ready(core):
-        make_up_for_waits(core, mine.initializer, mine.finalizer, mine.threads, mine.prefix)    # it may be set aside
-        return core.spares.load() < _most_spares(core)     # who puts the job that ends it makes up for this wait
-    if not mine.has_spare.cas(expected, 1):
-        # Unless that one waits itself.
-        make_up_for_waits(core, mine.initializer, mine.finalizer, mine.threads, mine.prefix)
-        return core.spares.load() < _most_spares(core)
-    if not _may_hire_spare(core):
-        mine.has_spare.store(0)
+    mine = <WorkerMain>calling_thread().main
+    relief = relieve(core, mine.worker, &mine.has_spare, &job.state, ours)
+    if relief == NONE_NEEDED:
+        return True
+    if relief == NO_MORE:
         return False
+    if relief == FOR_ALL:
+        _make_up(core, mine.initializer, mine.finalizer, mine.threads, mine.prefix)
+        return core.spares.load() < most_spares(core)
     interrupted = _start_spare(core, mine, mine.initializer, mine.finalizer, mine.threads, mine.prefix)
     if interrupted is not None:
         raise interrupted
     return True
 
 
-cdef void wait_for_others() noexcept:
+cdef int wait_for_others() except -1:
     # By a worker before it waits for what others run: those may need one more.
-    cdef WorkerMain mine = _begin_to_wait(calling_thread().core)
-    make_up_for_waits(mine.core, mine.initializer, mine.finalizer, mine.threads, mine.prefix)
-
-
-cdef WorkerMain _begin_to_wait(Core* core):
     cdef WorkerMain mine = <WorkerMain>calling_thread().main
-    core.roster_lock.lock()
-    mine.worker.waits_in = _is_at(mine.worker)
-    core.roster_lock.unlock()
-    return mine
-
-
-cdef inline PyObject* _is_at(Worker* worker) noexcept:
-    # The job it runs; itself, where it is awake and runs none: in a callback of one that has ended.
-    cdef PyObject* job = worker.current.relaxed()
-    return job if job != NULL or worker.asleep.relaxed() else <PyObject*>worker
+    begin_to_wait(mine.core, mine.worker)
+    _make_up(mine.core, mine.initializer, mine.finalizer, mine.threads, mine.prefix)
+    return 0
 
 
 cdef tell_of_no_spare():
@@ -322,78 +308,45 @@ cdef tell_of_no_spare():
         )
 
 
-cdef inline uint32_t _most_spares(Core* core) noexcept:
-    # Instead of workers that were taken away others may come: who waits cannot do without, and was not refused.
-    cdef uint32_t workers = core.max_workers.load()
-    return core.max_spares + max(core.most_workers.load(), workers) - workers
-
-
-cdef bint _may_hire_spare(Core* core) noexcept:
-    # True: it is counted as one of them.
-    cdef uint32_t spares = core.spares.load()
-    while spares < _most_spares(core):
-        if core.spares.cas(spares, spares + 1):
-            return True
-    return False
-
-
-cdef void make_up_for_waits(Core* core, initializer, finalizer, set threads, prefix) noexcept:
-    # After jobs became ready that no producer has hired for, or before the last who
-    # could run them sleeps, since it is set aside for others.  Maybe all workers wait
-    # for just these jobs: while fewer than max_workers are at work, a spare helps.
+cdef int _make_up(Core* core, initializer, finalizer, set threads, prefix) except -1:
+    # Starts those that reserve_spares finds wanting.
     cdef WorkerMain nobody
-    cdef uint32_t waiting = 0
-    cdef size_t i
-    cdef uint32_t hired = 0
-    cdef uint32_t lacks = 1
-    cdef bint set_aside = not work_ready(core)
-    if set_aside:
-        lacks = _lacks_workers(core)
-        if lacks == 0:
-            return
-    elif core.idlers.count.load() or core.idlers.searching.load():
-        return                              # who looks for work finds it
-    core.roster_lock.lock()
-    for i in range(core.roster.size()):
-        waiting += core.roster[i].waits_in != NULL and core.roster[i].waits_in == _is_at(core.roster[i])
-    core.roster_lock.unlock()
-    if waiting == 0:
-        return                              # of those there are to be, some are only coming
-    if set_aside and core.spares.load() + lacks > waiting:
-        return                              # what lanes have reserved is theirs, but for who waits
-    if core.started.load() + core.spares.load() >= core.max_workers.load() + core.drained.load() + waiting and (
-        # unless all who are at work wait for room, as more may than there are to be, while those wait who would leave
-        core.started.load() + core.spares.load() > waiting + core.stuck.load()
-    ):
-        return                              # and so does who is at work, or leaves before the end: it looks once more
-    while hired < lacks and _may_hire_spare(core):
-        hired += 1
+    cdef uint32_t reserved = reserve_spares(core)
     try:
-        while hired and hired >= lacks:     # else the next that is free takes it
+        while reserved:
             nobody = WorkerMain()
             nobody.has_spare.store(1)
-            hired -= 1
-            lacks -= 1
+            reserved -= 1
             _start_spare(core, nobody, initializer, finalizer, threads, prefix)
+    finally:
+        if reserved:
+            give_up_spares(core, reserved)
+    return 0
+
+
+cdef bint make_up_for_waits(Core* core, initializer, finalizer, set threads, prefix) noexcept:
+    # False: a thread that is needed cannot be started; the caller is to try again, unless it looks for work itself.
+    try:
+        _make_up(core, initializer, finalizer, threads, prefix)
     except Exception:
-        pass                                # it will be tried again when one leaves, or something else is due
-    if hired:
-        core.spares.sub(hired)
-        allow_workers(core, 0, 0, 0)
+        return False
+    return True
 
 
-cdef uint32_t _lacks_workers(Core* core) noexcept:
-    # The last of those hired finds that the one before it has taken what all were needed for, and leaves.
-    cdef uint32_t lacks
-    if core.shelf.lanes.size() == 1 or not core.shelf.waiting.load():
-        return 0                            # nothing is set aside
-    core.shelf.lock.lock()
-    lacks = core.shelf.lacks_workers()
-    core.shelf.lock.unlock()
-    return lacks
+nap = functools.partial(time.sleep, 0.01)
+
+
+cdef void make_up_at_last(WorkerMain mine) noexcept:
+    # By who leaves, or falls asleep: nobody else may look again, so while a thread is needed it tries to start it.
+    while not make_up_for_waits(mine.core, mine.initializer, mine.finalizer, mine.threads, mine.prefix):
+        call_quietly(nap)
 
 
 cdef void make_up_before_sleep() noexcept:
+    make_up_at_last(<WorkerMain>calling_thread().main)
+
+
+cdef void make_up_meanwhile() noexcept:
     cdef WorkerMain mine = <WorkerMain>calling_thread().main
     make_up_for_waits(mine.core, mine.initializer, mine.finalizer, mine.threads, mine.prefix)
 
@@ -405,8 +358,7 @@ cdef _start_spare(Core* core, WorkerMain of, initializer, finalizer, set threads
         return _start(core, initializer, finalizer, of, threads, prefix)
     except BaseException:
         of.has_spare.store(0)
-        core.spares.sub(1)
-        allow_workers(core, 0, 0, 0)
+        give_up_spares(core, 1)
         gate_wake_all(&core.quiet)
         raise
 
