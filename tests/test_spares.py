@@ -183,7 +183,7 @@ def test_where_no_spare_may_come_the_last_wait_is_refused(dispatch, most):
     told = []
 
     def deep(n):
-        child = queue.submit_later(SHORT / 10, deep, n + 1)
+        child = queue.submit_later(5 * SHORT, deep, n + 1)  # not due when it is waited for
         try:
             return child.result()
         except DeadlockError as error:

@@ -188,6 +188,8 @@ def test_who_does_not_wait_any_more_is_not_queued(full, adds_up, which, how):
 
     async def closing(waits):
         waits.send(None)
+        if which == 0:  # or its thread may come too late to wait: accepted, and then cancelled
+            await comes_true(lambda: one.queue.stats().blocked)
         waits.close()
         raise asyncio.CancelledError
 

@@ -39,6 +39,7 @@ ALONE = {  # parts of the tests' names
     "test_ctrl_c_in_a_job_that_the_main_thread_runs_is_not_swallowed": "signals are the main thread's",
     "test_a_handler_that_raises_does_not_end_the_watch": "what is logged is logged for all",
     "test_tracing_of_new_threads_sees_the_jobs": "tracing is switched on for all",
+    "test_unread_errors.py": "what is logged is logged for all, and what other threads have let go of is waited for",
     "test_a_wait_object_says_the_same_to_both": "random.seed() is for all",
     "TestLimits": "what is asked is an object of the class, one for all",
     "test_initargs_may_be_any_iterable": "its parameters are iterators: the first to come uses them up",

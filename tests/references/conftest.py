@@ -35,11 +35,12 @@ def flat(act, times=TIMES, before=2):
     """
     Of the totals after each window of *times* acts the same comes three times.
 
-    It may be one more or less, by what a worker did last; but where something is kept, or given up too often, each
+    It may be one more or less, by what a worker did last, and without the GIL many more until a worker that sleeps has let
+    go of what others gave it back; but where something is kept, or given up too often, each
     time, none comes twice. *before* windows are not counted: what is made at the first use, a name, a record to be used
     again, is kept.
     """
-    totals = array("q", [0] * 12)
+    totals = array("q", [0] * 40)
     for window in range(-before, len(totals)):
         for _ in range(times):
             act()
