@@ -27,8 +27,8 @@
 # hold nothing.
 #
 # Claims are of one item, never of a chunk: an item may wait for what a later one
-# does, as a job may, and must not stand in front of it in its own chunk.  Chunks of
-# 16 were measured: three hundredths less an item without the GIL, nothing with it.
+# does, as a job may, and must not stand in front of it in its own chunk.  What
+# chunks would save was measured: benchmarks/README.md, "Where ringpool does not help".
 #
 # Ended is bit 63 of `claimed`: the items from there on belong to whoever set it.
 
