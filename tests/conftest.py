@@ -35,7 +35,7 @@ def pytest_unconfigure():
 @pytest.fixture(autouse=True)
 def no_thread_left(request):
     """A test must end every thread that it has started, pools dropped included."""
-    if "caplog" in request.fixturenames:
+    if not {"caplog", "log", "told"}.isdisjoint(request.fixturenames):
         gc.collect()  # what earlier tests left is not logged in this one
     before = set(threading.enumerate())
     yield

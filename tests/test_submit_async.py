@@ -159,9 +159,7 @@ def test_the_thread_that_waits_may_leave_and_come_again_and_again():
 @pytest.mark.parametrize("which", [0, 1])
 @pytest.mark.parametrize("how", ["cancel", "timeout", "close"])
 def test_who_does_not_wait_any_more_is_not_queued(full, adds_up, which, how):
-    """
-    Neither the one whose turn it is nor one behind it; the others are.
-    """
+    """Neither the one whose turn it is nor one behind it; the others are."""
     one = full()
 
     async def main():
@@ -188,8 +186,7 @@ def test_who_does_not_wait_any_more_is_not_queued(full, adds_up, which, how):
 
     async def closing(waits):
         waits.send(None)
-        if which == 0:  # or its thread may come too late to wait: accepted, and then cancelled
-            await comes_true(lambda: one.queue.stats().blocked)
+        await comes_true(lambda: which or one.queue.stats().blocked)  # else it may come late: accepted, then cancelled
         waits.close()
         raise asyncio.CancelledError
 
